@@ -1,0 +1,38 @@
+package artifact
+
+// filled is m with a list wherever it has none, so that "nothing" has one
+// encoding: [] and never null. It shares with m what it does not change.
+func filled(m Manifest) Manifest {
+	m.Artifacts = each(m.Artifacts, func(r *Record) {
+		r.Patched = each(r.Patched, func(p *Patched) {
+			p.Patches = each(p.Patches, nil)
+			p.Added = each(p.Added, nil)
+		})
+		if r.UI != nil {
+			ui := *r.UI
+			ui.Packages = each(ui.Packages, nil)
+			r.UI = &ui
+		}
+		r.Toolchains = each(r.Toolchains, nil)
+		r.Build.Args = each(r.Build.Args, nil)
+		r.Build.Env = each(r.Build.Env, nil)
+		r.Binaries = each(r.Binaries, func(b *Binary) {
+			b.Modules = each(b.Modules, nil)
+			b.Settings = each(b.Settings, nil)
+		})
+		r.Members = each(r.Members, nil)
+	})
+	return m
+}
+
+// each is a copy of list, never nil, with change made to every element.
+func each[T any](list []T, change func(*T)) []T {
+	made := make([]T, len(list))
+	copy(made, list)
+	if change != nil {
+		for i := range made {
+			change(&made[i])
+		}
+	}
+	return made
+}

@@ -1,0 +1,193 @@
+// Package command does what the targets name. It reads the configuration,
+// writes results to stdout and progress to stderr, and turns errors into the
+// exit status that the README promises.
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"palisade/attestations/artifact"
+	"palisade/magefiles/internal/config"
+	"palisade/magefiles/internal/console"
+	"palisade/magefiles/internal/pipeline"
+	"palisade/magefiles/internal/store"
+	"palisade/recipes"
+)
+
+// Selection is what a person asked for.
+type Selection = pipeline.Selection
+
+// The exit statuses, beside 0 and 1.
+const (
+	statusUsage   = 2
+	statusRefused = 3
+)
+
+type failure struct {
+	error
+	status int
+}
+
+func (f failure) Status() int   { return f.status }
+func (f failure) Unwrap() error { return f.error }
+
+// outcome gives err its exit status.
+func outcome(err error) error {
+	if errors.Is(err, config.ErrUsage) {
+		return failure{err, statusUsage}
+	}
+	return err
+}
+
+// session is what every target begins with.
+type session struct {
+	config   *config.Config
+	console  *console.Console
+	plan     *pipeline.Plan
+	pipeline *pipeline.Pipeline
+}
+
+func open(sel Selection, hermetic bool) (*session, error) {
+	cfg, err := config.Load()
+	if err != nil {
+		return nil, err
+	}
+	cfg.Hermetic = cfg.Hermetic || hermetic
+	plan, err := pipeline.NewPlan(cfg, sel)
+	if err != nil {
+		return nil, err
+	}
+	con := console.New(os.Stdout, os.Stderr, console.Plain(!cfg.Terminal))
+	p, err := pipeline.Open(cfg, con, plan)
+	if err != nil {
+		con.Close()
+		return nil, err
+	}
+	return &session{cfg, con, plan, p}, nil
+}
+
+// Build builds the selection and prints a table of what it made.
+func Build(ctx context.Context, sel Selection, hermetic bool) error {
+	s, err := open(sel, hermetic)
+	if err != nil {
+		return outcome(err)
+	}
+	defer s.console.Close()
+	for _, why := range s.plan.LeftOut {
+		s.console.Notef("left out: %s", why)
+	}
+	begun := time.Now()
+	records, err := s.pipeline.Run(ctx)
+	s.console.Close()
+	if err != nil {
+		return outcome(err)
+	}
+	for _, r := range records {
+		if !r.Build.Sandbox.Hermetic {
+			s.console.Notef("%s: not hermetic: %s", r.Name, r.Build.Sandbox.Reason)
+		}
+	}
+	s.console.Notef("%d artifacts in %s, %s", len(records), s.config.Dist, time.Since(begun).Round(time.Millisecond))
+	return s.console.Table([]string{"ARTIFACT", "SIZE", "DIGEST", "TIME"}, rows(records))
+}
+
+func rows(records []artifact.Record) [][]string {
+	var all [][]string
+	for _, r := range records {
+		var seconds float64
+		for _, st := range r.Timing {
+			seconds += st.Seconds
+		}
+		all = append(all, []string{r.Name, fmt.Sprintf("%.1f MiB", float64(r.Size)/(1<<20)), r.Digest.String(), fmt.Sprintf("%.1f s", seconds)})
+	}
+	return all
+}
+
+// Lock writes the patched.sum of one recipe, or of all, and prints each line
+// that changed.
+func Lock(ctx context.Context, component string) error {
+	if component == "all" {
+		component = ""
+	}
+	s, err := open(Selection{Component: component}, false)
+	if err != nil {
+		return outcome(err)
+	}
+	defer s.console.Close()
+	for _, cell := range s.plan.Cells {
+		r := cell.Recipe
+		sums, err := s.pipeline.Sums(ctx, r)
+		if err != nil {
+			return outcome(err)
+		}
+		changes := recipes.DiffSums(r.Patched, sums)
+		for _, line := range changes {
+			fmt.Fprintf(os.Stdout, "%s: %s\n", r.Name, line)
+		}
+		if len(changes) == 0 {
+			s.console.Notef("%s: patched.sum is up to date", r.Name)
+			continue
+		}
+		name := filepath.Join(s.config.Root, "recipes", r.Name, "patched.sum")
+		err = store.WriteFile(name, 0o644, func(w io.Writer) error {
+			_, err := w.Write(sums.Encode())
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Toolchain prints every pin for this machine and where it is unpacked.
+func Toolchain(context.Context) error {
+	s, err := open(Selection{}, false)
+	if err != nil {
+		return outcome(err)
+	}
+	defer s.console.Close()
+	tools, err := s.pipeline.Toolchains().List()
+	if err != nil {
+		return err
+	}
+	var all [][]string
+	for _, t := range tools {
+		where := t.Dir
+		if where == "" {
+			where = "not unpacked"
+		}
+		all = append(all, []string{t.Name, t.Version, t.Package, t.Hash, where})
+	}
+	return s.console.Table([]string{"TOOL", "VERSION", "PACKAGE", "PIN", "DIRECTORY"}, all)
+}
+
+// Test runs every test of the repository, and vet, which alone sees the
+// targets.
+func Test(ctx context.Context) error {
+	cfg, err := config.Load()
+	if err != nil {
+		return outcome(err)
+	}
+	for _, args := range [][]string{
+		{"vet", "./..."},
+		{"vet", "-tags", "mage", "./magefiles"},
+		{"test", "-timeout", "30m", "./..."},
+	} {
+		fmt.Fprintln(os.Stderr, "go", strings.Join(args, " "))
+		cmd := exec.CommandContext(ctx, cfg.Go, args...)
+		cmd.Dir, cmd.Stdout, cmd.Stderr = cfg.Root, os.Stdout, os.Stderr
+		if err := cmd.Run(); err != nil {
+			return fmt.Errorf("go %s: %w", args[0], err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,293 @@
+// Package gobuild compiles patched source into binaries that hold nothing of
+// the machine that made them, and hands over only a binary whose own build
+// info says what was asked for. It refuses a dependency, a version, a hash, a
+// setting or a compiler that the lock does not name.
+package gobuild
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/mod/modfile"
+
+	"palisade/attestations/artifact"
+	"palisade/magefiles/internal/modules"
+	"palisade/magefiles/internal/sandbox"
+	"palisade/magefiles/internal/source"
+	"palisade/magefiles/internal/store"
+	"palisade/magefiles/internal/toolchain"
+	"palisade/recipes"
+)
+
+// A Compiler builds binaries.
+type Compiler struct {
+	Store        *store.Store
+	Modules      *modules.Client
+	Box          *toolchain.Box
+	Distribution *recipes.Distribution
+	Hermetic     bool      // refuse to compile without a sandbox
+	Log          io.Writer // what the compiler prints
+}
+
+// A Target is what source is compiled for.
+type Target struct {
+	Platform artifact.Platform
+	Variant  string
+}
+
+// Built is a set of binaries, checked, and how they were made. Only Build
+// makes one.
+type Built struct {
+	Source     source.Patched
+	Target     Target
+	Toolchain  artifact.Tool
+	Binaries   []artifact.Binary // sorted by name
+	Invocation artifact.Invocation
+	Files      store.Entry // holds each binary under its name
+	Cached     bool
+}
+
+// step is what a compilation leaves in the store, beside the binaries.
+type step struct {
+	Binaries   []artifact.Binary   `json:"binaries"`
+	Invocation artifact.Invocation `json:"invocation"`
+}
+
+// Build compiles p for t.
+func (c *Compiler) Build(ctx context.Context, p source.Patched, t Target) (Built, error) {
+	r := p.Tree.Recipe()
+	tool, err := c.Box.PinnedGo(r.Lock.Go)
+	if err != nil {
+		return Built{}, fmt.Errorf("compiling %s: %w", r.Name, err)
+	}
+	cmd, err := c.command(p, t)
+	if err != nil {
+		return Built{}, fmt.Errorf("compiling %s: %w", r.Name, err)
+	}
+	key := store.NewKey("compile-1", slices.Concat([]string{tool.Hash, fmt.Sprint(c.hermetic()), string(cmd.goMod), string(cmd.goSum)}, cmd.args, cmd.env)...)
+	s, entry, cached, err := store.Do(ctx, c.Store, key, func(ctx context.Context, dir string) (step, error) {
+		return c.compile(ctx, p, t, cmd, dir)
+	})
+	if err != nil {
+		return Built{}, fmt.Errorf("compiling %s for %s, %s: %w", r.Name, t.Platform, t.Variant, err)
+	}
+	return Built{Source: p, Target: t, Toolchain: tool, Binaries: s.Binaries, Invocation: s.Invocation, Files: entry, Cached: cached}, nil
+}
+
+// hermetic says whether a result is, or has to be, made in the sandbox: a
+// result made without one is never taken for one that was.
+func (c *Compiler) hermetic() bool { return c.Hermetic || sandbox.Available() == nil }
+
+// command is a run of the go command, in the paths that it sees.
+type command struct {
+	args, env    []string
+	goMod, goSum []byte
+}
+
+// The paths inside the sandbox.
+const (
+	goRoot   = "{root}/go"
+	modCache = "{root}/modcache"
+	goCache  = "{root}/gocache"
+	tempDir  = "{root}/build"
+	outDir   = "{root}/out"
+	lockDir  = "{root}/recipe"
+)
+
+func (c *Compiler) command(p source.Patched, t Target) (command, error) {
+	r := p.Tree.Recipe()
+	goMod, goSum, err := generatedLock(p)
+	if err != nil {
+		return command{}, err
+	}
+	args := []string{
+		goRoot + "/bin/go", "build",
+		"-trimpath",       // no path of this machine
+		"-buildvcs=false", // there is no repository around the source
+		"-mod=readonly",   // the lock is the lock
+		"-modfile=" + lockDir + "/build.mod",
+		"-tags=" + strings.Join(tagsFor(r, t), ","),
+		"-ldflags=" + stamps(r, c.Distribution, t.Variant),
+		"-o", outDir + "/",
+	}
+	for _, b := range r.Binaries {
+		args = append(args, b.Package)
+	}
+	return command{args: args, env: environment(t.Platform), goMod: goMod, goSum: goSum}, nil
+}
+
+// tagsFor leaves netgo out for windows, as upstream does: there the system's
+// resolver is not a C library.
+func tagsFor(r *recipes.Recipe, t Target) []string {
+	return slices.DeleteFunc(slices.Clone(r.Tags), func(tag string) bool {
+		return tag == "netgo" && t.Platform.OS == "windows"
+	})
+}
+
+// stamps are the linker's flags that --version shows. Each is constant for a
+// release: who builds is the distribution, when is the upstream release.
+func stamps(r *recipes.Recipe, d *recipes.Distribution, variant string) string {
+	const pkg = "github.com/prometheus/common/version."
+	values := []struct{ name, value string }{
+		{"Version", r.FullVersion(d, variant)},
+		{"Revision", r.StampedRevision()},
+		{"Branch", "v" + r.Version},
+		{"BuildUser", d.Name},
+		{"BuildDate", r.Released.UTC().Format("20060102-15:04:05")},
+	}
+	var flags []string
+	for _, v := range values {
+		flags = append(flags, "-X "+pkg+v.name+"="+v.value)
+	}
+	return strings.Join(flags, " ")
+}
+
+// environment is all that the go command sees, sorted.
+func environment(p artifact.Platform) []string {
+	env := []string{
+		"CGO_ENABLED=0", // no C compiler, no C library of the host
+		"GO111MODULE=on",
+		"GOARCH=" + p.Arch,
+		"GOCACHE=" + goCache,
+		"GOENV=off", // no settings file
+		"GOEXPERIMENT=",
+		"GOFLAGS=",
+		"GOMODCACHE=" + modCache,
+		"GOOS=" + p.OS,
+		"GOPROXY=off", // nothing is fetched
+		"GOROOT=" + goRoot,
+		"GOSUMDB=off", // go.sum holds every hash
+		"GOTELEMETRY=off",
+		"GOTMPDIR=" + tempDir,
+		"GOTOOLCHAIN=local", // the pinned one
+		"GOVCS=*:off",
+		"GOWORK=off",
+		"HOME=/nonexistent",
+		"LC_ALL=C",
+		"PATH=",
+		"TZ=UTC",
+	}
+	// The instruction set is named where Go has a choice, so that a default of
+	// another toolchain cannot change it. Each is Go's own default but for arm.
+	levels := map[string]string{
+		"amd64": "GOAMD64=v1", "386": "GO386=sse2", "arm64": "GOARM64=v8.0",
+		"arm": "GOARM=" + strings.TrimPrefix(p.Variant, "v"), "ppc64le": "GOPPC64=power8", "riscv64": "GORISCV64=rva20u64",
+	}
+	if level, ok := levels[p.Arch]; ok {
+		env = append(env, level)
+	}
+	slices.Sort(env)
+	return env
+}
+
+// generatedLock is the recipe's go.mod with a replacement for every sealed
+// module, and its go.sum with their hashes.
+func generatedLock(p source.Patched) (goMod, goSum []byte, err error) {
+	r := p.Tree.Recipe()
+	f, err := modfile.Parse("go.mod", r.Lock.GoMod, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	sums := recipes.Sums{}
+	for m, sum := range r.Lock.Sums {
+		sums[m] = sum
+	}
+	for _, s := range p.Sealed {
+		if err := f.AddReplace(s.From.Path, s.From.Version.Version, s.To.Path, s.To.Version.Version); err != nil {
+			return nil, nil, err
+		}
+		for m, sum := range r.Patched {
+			if m.Path == s.To.Path && strings.TrimSuffix(m.Version, "/go.mod") == s.To.Version.Version {
+				sums[m] = sum
+			}
+		}
+	}
+	goMod, err = f.Format()
+	return goMod, sums.Encode(), err
+}
+
+// compile runs the go command and checks what it made.
+func (c *Compiler) compile(ctx context.Context, p source.Patched, t Target, cmd command, out string) (step, error) {
+	golang, err := c.Box.Go(ctx, p.Tree.Recipe().Lock.Go)
+	if err != nil {
+		return step{}, err
+	}
+	if err := p.Verify(ctx, c.Modules); err != nil {
+		return step{}, err
+	}
+	work, remove, err := c.Store.Temp("compile")
+	if err != nil {
+		return step{}, err
+	}
+	defer remove()
+	for _, d := range []string{"build", "modcache"} {
+		if err := os.Mkdir(filepath.Join(work, d), 0o755); err != nil {
+			return step{}, err
+		}
+	}
+	mounts, err := c.mounts(p, golang, work, out)
+	if err != nil {
+		return step{}, err
+	}
+	var log bytes.Buffer
+	result, err := sandbox.Run(ctx, sandbox.Spec{
+		Mounts: mounts,
+		Files: map[string]string{
+			"/recipe/go.mod":    string(p.Tree.Recipe().Lock.GoMod),
+			"/recipe/build.mod": string(cmd.goMod),
+			"/recipe/build.sum": string(cmd.goSum),
+		},
+		Dir: lockDir, Args: cmd.args, Env: cmd.env,
+		Stdout: &log, Stderr: &log, Require: c.Hermetic,
+	})
+	if err != nil {
+		return step{}, fmt.Errorf("%w\n%s", err, bytes.TrimSpace(log.Bytes()))
+	}
+	s := step{Invocation: artifact.Invocation{Args: seen(cmd.args), Env: seen(cmd.env), Sandbox: result.Report}}
+	s.Binaries, err = c.readBack(p, t, out)
+	return s, err
+}
+
+// seen is how the command saw its arguments where it had a root of its own.
+func seen(args []string) []string {
+	all := make([]string, len(args))
+	for i, a := range args {
+		all[i] = strings.ReplaceAll(a, "{root}", "")
+	}
+	return all
+}
+
+func (c *Compiler) mounts(p source.Patched, golang toolchain.Installed, work, out string) ([]sandbox.Mount, error) {
+	var sealed []modules.Sealed
+	replaced := map[string]bool{}
+	for _, s := range p.Sealed {
+		sealed = append(sealed, s.To)
+		replaced[s.From.Path] = true
+	}
+	given := slices.DeleteFunc(slices.Clone(p.Tree.Modules()), func(m modules.Module) bool { return replaced[m.Path] })
+	places, err := c.Modules.View(filepath.Join(work, "modcache"), p.Tree.Recipe().Lock, given, sealed)
+	if err != nil {
+		return nil, err
+	}
+	mounts := []sandbox.Mount{
+		{Source: golang.Dir, Target: "/go"},
+		{Source: c.Store.Dir("go-build"), Target: "/gocache", Writable: true},
+		{Source: filepath.Join(work, "build"), Target: "/build", Writable: true},
+		{Source: out, Target: "/out", Writable: true},
+	}
+	for _, place := range places {
+		mounts = append(mounts, sandbox.Mount{Source: place.Source, Target: path.Join("/modcache", place.Target)})
+	}
+	return mounts, nil
+}
+
+// Epoch is the time that everything made from p carries.
+func Epoch(p source.Patched) time.Time { return p.Tree.Recipe().Released.UTC() }

@@ -1,0 +1,146 @@
+package gobuild
+
+import (
+	"debug/buildinfo"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"runtime/debug"
+	"slices"
+	"strings"
+
+	"golang.org/x/mod/module"
+
+	"palisade/attestations/artifact"
+	"palisade/magefiles/internal/source"
+)
+
+// ErrSurprise is wrapped when a binary's build info is not what was asked for.
+var ErrSurprise = errors.New("binary is not what was asked for")
+
+// readBack reads the build info of every binary in out and checks it.
+func (c *Compiler) readBack(p source.Patched, t Target, out string) ([]artifact.Binary, error) {
+	var all []artifact.Binary
+	for _, want := range p.Tree.Recipe().Binaries {
+		name := want.Name
+		if t.Platform.OS == "windows" {
+			name += ".exe"
+		}
+		info, err := buildinfo.ReadFile(filepath.Join(out, name))
+		if err != nil {
+			return nil, fmt.Errorf("reading back %s: %w", name, err)
+		}
+		if err := check(info, p, t, want.Package); err != nil {
+			return nil, fmt.Errorf("reading back %s: %w: %w", name, ErrSurprise, err)
+		}
+		b := observed(info, p)
+		b.Name = name
+		if b.Digest, b.Size, err = artifact.DigestFile(filepath.Join(out, name)); err != nil {
+			return nil, err
+		}
+		all = append(all, b)
+	}
+	slices.SortFunc(all, func(a, b artifact.Binary) int { return strings.Compare(a.Name, b.Name) })
+	return all, nil
+}
+
+// check holds build info against the lock.
+func check(info *debug.BuildInfo, p source.Patched, t Target, pkg string) error {
+	r := p.Tree.Recipe()
+	if info.GoVersion != "go"+r.Lock.Go {
+		return fmt.Errorf("it was compiled by %s, not go%s", info.GoVersion, r.Lock.Go)
+	}
+	if info.Path != pkg {
+		return fmt.Errorf("its main package is %s, not %s", info.Path, pkg)
+	}
+	if info.Main.Path != r.Module || info.Main.Version != r.Lock.Upstream {
+		return fmt.Errorf("its main module is %s@%s, not %s@%s", info.Main.Path, info.Main.Version, r.Module, r.Lock.Upstream)
+	}
+	if err := checkSettings(info.Settings, r.Tags, t); err != nil {
+		return err
+	}
+	for _, m := range append([]*debug.Module{&info.Main}, info.Deps...) {
+		if err := checkModule(m, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkModule holds one linked module against the lock and, if it was
+// changed, against what it was sealed as.
+func checkModule(m *debug.Module, p source.Patched) error {
+	for _, s := range p.Sealed {
+		if s.From.Path != m.Path {
+			continue
+		}
+		if m.Version != s.From.Version.Version || m.Replace == nil || m.Replace.Path != s.To.Path ||
+			m.Replace.Version != s.To.Version.Version || m.Replace.Sum != s.To.Sum {
+			return fmt.Errorf("module %s is not the patched %s with %s", m.Path, s.To.Version, s.To.Sum)
+		}
+		return nil
+	}
+	got := m
+	if m.Replace != nil { // upstream's own replacement, which the lock repeats
+		got = m.Replace
+	}
+	locked := p.Tree.Recipe().Lock.Sums[module.Version{Path: got.Path, Version: got.Version}]
+	if locked == "" || got.Sum != locked {
+		return fmt.Errorf("module %s@%s has the hash %q, the lock has %q", got.Path, got.Version, got.Sum, locked)
+	}
+	return nil
+}
+
+func checkSettings(got []debug.BuildSetting, tags []string, t Target) error {
+	want := map[string]string{
+		"-compiler": "gc", "-trimpath": "true", "CGO_ENABLED": "0",
+		"GOOS": t.Platform.OS, "GOARCH": t.Platform.Arch,
+	}
+	allowed := []string{"-buildmode", "-tags", "DefaultGODEBUG", "GOAMD64", "GOARM", "GOARM64", "GO386", "GOPPC64", "GORISCV64"}
+	for _, s := range got {
+		if value, ok := want[s.Key]; ok {
+			if s.Value != value {
+				return fmt.Errorf("setting %s is %q, not %q", s.Key, s.Value, value)
+			}
+			delete(want, s.Key)
+			continue
+		}
+		if !slices.Contains(allowed, s.Key) {
+			return fmt.Errorf("setting %s=%q was not asked for", s.Key, s.Value)
+		}
+	}
+	for key := range want {
+		return fmt.Errorf("setting %s is missing", key)
+	}
+	return nil
+}
+
+// observed is build info as a manifest has it.
+func observed(info *debug.BuildInfo, p source.Patched) artifact.Binary {
+	zips := map[module.Version]artifact.Digest{}
+	for _, m := range p.Tree.Modules() {
+		zips[m.Version] = m.ZipDigest
+	}
+	var convert func(m *debug.Module) artifact.Module
+	convert = func(m *debug.Module) artifact.Module {
+		a := artifact.Module{Path: m.Path, Version: m.Version, Sum: m.Sum}
+		if zip, ok := zips[module.Version{Path: m.Path, Version: m.Version}]; ok {
+			a.Zip = &zip
+		}
+		if m.Replace != nil {
+			replaced := convert(m.Replace)
+			a.Replace = &replaced
+		}
+		return a
+	}
+	b := artifact.Binary{GoVersion: info.GoVersion, Package: info.Path, Main: convert(&info.Main)}
+	for _, d := range info.Deps {
+		b.Modules = append(b.Modules, convert(d))
+	}
+	for _, s := range info.Settings {
+		b.Settings = append(b.Settings, artifact.Setting{Key: s.Key, Value: s.Value})
+	}
+	slices.SortFunc(b.Modules, func(x, y artifact.Module) int { return strings.Compare(x.Path, y.Path) })
+	slices.SortFunc(b.Settings, func(x, y artifact.Setting) int { return strings.Compare(x.Key, y.Key) })
+	return b
+}

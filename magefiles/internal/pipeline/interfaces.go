@@ -1,0 +1,125 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/mod/module"
+	"golang.org/x/mod/sumdb/dirhash"
+
+	"palisade/attestations/artifact"
+	"palisade/magefiles/internal/source"
+	"palisade/magefiles/internal/store"
+	"palisade/magefiles/internal/webui"
+	"palisade/recipes"
+)
+
+// interfaces makes web interfaces, once for each set of inputs.
+type interfaces struct{ pipeline *Pipeline }
+
+// Inputs is the script and the toolchains, or the bundle.
+func (i *interfaces) Inputs(r *recipes.Recipe) ([]string, error) {
+	if b := r.UI.Bundle; b != nil {
+		return []string{"bundle", b.Module, b.Version, b.Sum}, nil
+	}
+	node, pnpm, err := i.tools(r.UI.Pnpm)
+	if err != nil {
+		return nil, err
+	}
+	script, err := fs.ReadFile(r.Dir, r.UI.Pnpm.Script)
+	if err != nil {
+		return nil, err
+	}
+	return []string{"pnpm", r.UI.Pnpm.Dir, string(script), node.Hash, pnpm.Hash, fmt.Sprint(i.pipeline.Config.Hermetic)}, nil
+}
+
+func (i *interfaces) tools(p *recipes.Pnpm) (node, pnpm artifact.Tool, err error) {
+	if node, err = i.pipeline.box.PinnedNode(p.Node); err != nil {
+		return
+	}
+	pnpm, err = i.pipeline.box.PinnedPnpm(p.Pnpm)
+	return
+}
+
+// Make makes the interface of t's recipe out of the patched source at dir. It
+// is kept under the hash of the interface's own source, so that a patch of
+// other files does not build it again.
+func (i *interfaces) Make(ctx context.Context, t source.Tree, dir string) (webui.Assets, error) {
+	r := t.Recipe()
+	inputs, err := i.Inputs(r)
+	if err != nil {
+		return webui.Assets{}, err
+	}
+	if r.UI.Pnpm != nil {
+		sum, err := dirhash.HashDir(filepath.Join(dir, filepath.FromSlash(r.UI.Pnpm.Dir)), "ui", dirhash.Hash1)
+		if err != nil {
+			return webui.Assets{}, err
+		}
+		inputs = append(inputs, sum)
+	}
+	ui, entry, _, err := store.Do(ctx, i.pipeline.store, store.NewKey("webui-1", inputs...), func(ctx context.Context, out string) (artifact.UI, error) {
+		if r.UI.Bundle != nil {
+			return i.bundle(ctx, r.UI.Bundle, out)
+		}
+		return i.pnpm(ctx, t, dir, out)
+	})
+	if err != nil {
+		return webui.Assets{}, err
+	}
+	return webui.Assets{Dir: entry.Dir, Files: entry.Files, UI: ui}, entry.Verify(ctx)
+}
+
+func (i *interfaces) bundle(ctx context.Context, b *recipes.Bundle, out string) (artifact.UI, error) {
+	m, err := i.pipeline.hostGo.One(ctx, module.Version{Path: b.Module, Version: b.Version}, b.Sum)
+	if err != nil {
+		return artifact.UI{}, err
+	}
+	assets, err := webui.Bundle(ctx, webui.BundleInput{Module: m.Artifact(), Source: m.Dir, Out: out})
+	return assets.UI, err
+}
+
+func (i *interfaces) pnpm(ctx context.Context, t source.Tree, dir, out string) (artifact.UI, error) {
+	p, r := i.pipeline, t.Recipe()
+	if err := p.slots.Acquire(ctx, 1); err != nil {
+		return artifact.UI{}, err
+	}
+	defer p.slots.Release(1)
+	nodeTool, pnpmTool, err := i.tools(r.UI.Pnpm)
+	if err != nil {
+		return artifact.UI{}, err
+	}
+	node, err := p.box.NPMTool(ctx, nodeTool)
+	if err != nil {
+		return artifact.UI{}, err
+	}
+	pnpm, err := p.box.NPMTool(ctx, pnpmTool)
+	if err != nil {
+		return artifact.UI{}, err
+	}
+	scratch, remove, err := p.store.Temp("webui")
+	if err != nil {
+		return artifact.UI{}, err
+	}
+	defer remove()
+	upstream, err := t.Upstream()
+	if err != nil {
+		return artifact.UI{}, err
+	}
+	script := filepath.Join(scratch, r.UI.Pnpm.Script)
+	data, err := fs.ReadFile(r.Dir, r.UI.Pnpm.Script)
+	if err != nil {
+		return artifact.UI{}, err
+	}
+	if err := os.WriteFile(script, data, 0o644); err != nil {
+		return artifact.UI{}, err
+	}
+	assets, err := webui.Pnpm(ctx, webui.PnpmInput{
+		Module: upstream.Artifact(), Source: dir, UI: r.UI.Pnpm.Dir, Script: script,
+		Node: node.Dir, Pnpm: pnpm.Dir, Host: p.Config.Host, NPM: p.box.NPM,
+		Scratch: scratch, Out: out, Epoch: r.Released, Require: p.Config.Hermetic,
+	})
+	return assets.UI, err
+}

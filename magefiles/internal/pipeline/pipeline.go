@@ -1,0 +1,232 @@
+// Package pipeline runs the stages that lead from a recipe to an artifact, in
+// the one order in which they compile, for as many cells at once as the
+// machine carries. Every stage keeps its result under the digest of its
+// inputs, so a run does what changed and no more; results appear in dist/
+// whole, after all of them were made.
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
+
+	"palisade/attestations/artifact"
+	"palisade/magefiles/internal/config"
+	"palisade/magefiles/internal/console"
+	"palisade/magefiles/internal/dist"
+	"palisade/magefiles/internal/gobuild"
+	"palisade/magefiles/internal/modules"
+	"palisade/magefiles/internal/npm"
+	"palisade/magefiles/internal/source"
+	"palisade/magefiles/internal/store"
+	"palisade/magefiles/internal/toolchain"
+	"palisade/recipes"
+)
+
+// Stages is the table of contents of a run: what happens to each cell, in
+// this order.
+var Stages = []struct{ Name, Does string }{
+	{"fetching", "every module of the lock, against the checksum database and go.sum"},
+	{"patching", "the series, exactly; the web interface; the seal, against patched.sum"},
+	{"compiling", "in the sandbox, with the pinned Go; the build info, against the lock"},
+	{"archiving", "the files in upstream's layout, stamped with the release time"},
+	{"publishing", "into dist/, with SHA256SUMS and release.json last"},
+}
+
+// A Pipeline holds what the stages share.
+type Pipeline struct {
+	Config  *config.Config
+	Console *console.Console
+
+	store    *store.Store
+	box      *toolchain.Box
+	hostGo   *modules.Client // runs the go command of the host: fetches the pinned one
+	workshop *source.Workshop
+	compiler *gobuild.Compiler
+	plan     *Plan
+	slots    *semaphore.Weighted // compilations and web interfaces at once
+}
+
+// Open prepares the store and everything that works in it.
+func Open(cfg *config.Config, con *console.Console, plan *Plan) (*Pipeline, error) {
+	s, err := store.Open(cfg.Cache)
+	if err != nil {
+		return nil, err
+	}
+	s.Waiting = func(name string) { con.Notef("waiting for another run, which holds %s", name) }
+	for _, dir := range []string{"go-build", "mod", "npm", "toolchains"} {
+		if err := os.MkdirAll(s.Dir(dir), 0o755); err != nil {
+			return nil, err
+		}
+	}
+	hostGo := &modules.Client{Go: cfg.Go, Env: cfg.Fetch, Store: s, CPUs: cfg.CPUs}
+	packages := &npm.Client{Registry: cfg.Registry, Dir: s.Dir("npm")}
+	box := &toolchain.Box{Store: s, Modules: hostGo, NPM: packages, Pins: &plan.Distribution.Toolchains, Host: cfg.Host}
+	p := &Pipeline{Config: cfg, Console: con, store: s, box: box, hostGo: hostGo, plan: plan, slots: semaphore.NewWeighted(Slots(cfg))}
+	p.workshop = &source.Workshop{
+		Store: s, Distribution: plan.Distribution, Patches: os.DirFS(filepath.Join(cfg.Root, "patches")),
+		UI: &interfaces{pipeline: p},
+	}
+	p.compiler = &gobuild.Compiler{Store: s, Modules: hostGo, Box: box, Distribution: plan.Distribution, Hermetic: cfg.Hermetic}
+	return p, nil
+}
+
+// Toolchains says what is pinned for this machine, and where it is unpacked.
+func (p *Pipeline) Toolchains() *toolchain.Box { return p.box }
+
+// Slots is how many compilations may run at once: the compiler itself uses
+// every processor it finds, so one for every four of them, and 4 GiB of
+// memory for each, which linking prometheus takes.
+func Slots(cfg *config.Config) int64 {
+	n := int64(cfg.CPUs) / 4
+	if cfg.Memory > 0 {
+		n = min(n, cfg.Memory>>32)
+	}
+	return max(1, n)
+}
+
+// Run builds every cell of the plan and publishes the results.
+func (p *Pipeline) Run(ctx context.Context) ([]artifact.Record, error) {
+	target, err := dist.Open(p.Config.Dist, p.plan.Distribution.Name, p.store)
+	if err != nil {
+		return nil, err
+	}
+	results := make([]dist.Item, len(p.plan.Cells))
+	g, inGroup := errgroup.WithContext(ctx)
+	g.SetLimit(int(Slots(p.Config)) + 2) // so that fetching and archiving go on beside a compilation
+	for i, cell := range p.plan.Cells {
+		g.Go(func() (err error) {
+			results[i], err = p.cell(inGroup, cell, target)
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	if err := target.Publish(ctx, results); err != nil {
+		return nil, err
+	}
+	records := make([]artifact.Record, len(results))
+	for i, r := range results {
+		records[i] = r.Record
+	}
+	return records, nil
+}
+
+// cell takes one cell through the stages, or finds that there is nothing to do.
+func (p *Pipeline) cell(ctx context.Context, cell Cell, target *dist.Dir) (item dist.Item, err error) {
+	line := p.Console.Cell(cell.String())
+	defer func() { line.Done(err) }()
+	key, err := p.key(cell)
+	if err != nil {
+		return dist.Item{}, err
+	}
+	if record, _, ok, err := store.Peek[artifact.Record](p.store, key); err == nil && ok && target.Holds(record) {
+		line.Cached()
+		return dist.Item{Record: record}, nil
+	}
+	clock := &stopwatch{show: line.Stage}
+	clock.begin("fetching")
+	tree, err := p.fetch(ctx, cell.Recipe)
+	if err != nil {
+		return dist.Item{}, err
+	}
+	clock.begin("patching")
+	patched, err := p.workshop.Patch(ctx, tree, cell.Variant)
+	if err != nil {
+		return dist.Item{}, err
+	}
+	built, err := p.compile(ctx, clock, patched, cell)
+	if err != nil {
+		return dist.Item{}, err
+	}
+	clock.begin("archiving")
+	packed, err := p.archive(ctx, built)
+	if err != nil {
+		return dist.Item{}, err
+	}
+	record := p.record(cell, built, packed)
+	record.Timing = clock.stop()
+	if _, _, _, err := store.Do(ctx, p.store, key, func(context.Context, string) (artifact.Record, error) { return record, nil }); err != nil {
+		return dist.Item{}, err
+	}
+	return dist.Item{Record: record, Archive: packed.files, Binaries: built.Files}, nil
+}
+
+// fetch brings a recipe's modules with the Go that the recipe pins.
+func (p *Pipeline) fetch(ctx context.Context, r *recipes.Recipe) (source.Tree, error) {
+	golang, err := p.box.Go(ctx, r.Lock.Go)
+	if err != nil {
+		return source.Tree{}, err
+	}
+	pinned := *p.hostGo
+	pinned.Go = filepath.Join(golang.Dir, "bin", "go")
+	return source.Fetch(ctx, &pinned, r)
+}
+
+func (p *Pipeline) compile(ctx context.Context, clock *stopwatch, patched source.Patched, cell Cell) (gobuild.Built, error) {
+	clock.begin("waiting")
+	if err := p.slots.Acquire(ctx, 1); err != nil {
+		return gobuild.Built{}, err
+	}
+	defer p.slots.Release(1)
+	clock.begin("compiling")
+	built, err := p.compiler.Build(ctx, patched, gobuild.Target{Platform: cell.Platform, Variant: cell.Variant})
+	clock.cached(built.Cached)
+	return built, err
+}
+
+// Sums is what a recipe's patched.sum ought to hold, for every variant.
+func (p *Pipeline) Sums(ctx context.Context, r *recipes.Recipe) (recipes.Sums, error) {
+	line := p.Console.Cell("locking " + r.Name)
+	line.Stage("fetching")
+	tree, err := p.fetch(ctx, r)
+	if err != nil {
+		line.Done(err)
+		return nil, err
+	}
+	all := recipes.Sums{}
+	line.Stage("patching")
+	for _, v := range recipes.Variants() {
+		sums, err := p.workshop.Sums(ctx, tree, v)
+		if err != nil {
+			line.Done(err)
+			return nil, fmt.Errorf("variant %s: %w", v, err)
+		}
+		for m, sum := range sums {
+			all[m] = sum
+		}
+	}
+	line.Done(nil)
+	return all, nil
+}
+
+// A stopwatch times the stages of a cell. Time is shown and recorded, and
+// enters nothing that is built.
+type stopwatch struct {
+	show    func(stage string)
+	started time.Time
+	stages  []artifact.Stage
+}
+
+func (s *stopwatch) begin(stage string) {
+	s.stop()
+	s.started = time.Now()
+	s.stages = append(s.stages, artifact.Stage{Name: stage})
+	s.show(stage)
+}
+
+func (s *stopwatch) cached(yes bool) { s.stages[len(s.stages)-1].Cached = yes }
+
+func (s *stopwatch) stop() []artifact.Stage {
+	if n := len(s.stages); n > 0 && s.stages[n-1].Seconds == 0 {
+		s.stages[n-1].Seconds = float64(time.Since(s.started).Round(time.Millisecond)) / float64(time.Second)
+	}
+	return slices.DeleteFunc(slices.Clone(s.stages), func(st artifact.Stage) bool { return st.Name == "waiting" })
+}

@@ -1,0 +1,63 @@
+//go:build mage
+
+// Palisade builds a hardened distribution of Prometheus and its companions
+// from source, and proves what it built.
+package main
+
+import (
+	"context"
+	"errors"
+
+	"github.com/magefile/mage/mg"
+
+	"palisade/magefiles/internal/command"
+)
+
+// Build builds components into dist/. Lists are separated by commas; the
+// default is every component, hardened, for this machine.
+func Build(ctx context.Context, component, platform, variant *string, hermetic *bool) error {
+	return exit(command.Build(ctx, selection(component, platform, variant), value(hermetic)))
+}
+
+// Lock recomputes a component's patched.sum and shows what changed.
+func Lock(ctx context.Context, component string) error {
+	return exit(command.Lock(ctx, component))
+}
+
+// Toolchain shows what is pinned for this machine, and what is unpacked.
+func Toolchain(ctx context.Context) error {
+	return exit(command.Toolchain(ctx))
+}
+
+// Test runs the tests.
+func Test(ctx context.Context) error {
+	return exit(command.Test(ctx))
+}
+
+// Bench compares a cold build with the same go build commands run by hand,
+// and times a build that has nothing to do.
+func Bench(ctx context.Context, component *string) error {
+	return exit(command.Bench(ctx, value(component)))
+}
+
+func selection(component, platform, variant *string) command.Selection {
+	return command.Selection{Component: value(component), Platform: value(platform), Variant: value(variant)}
+}
+
+func value[T any](p *T) T {
+	if p == nil {
+		var none T
+		return none
+	}
+	return *p
+}
+
+// exit gives an error the status that design and README promise: 2 for wrong
+// usage, 3 for something refused, 1 for any other.
+func exit(err error) error {
+	var s interface{ Status() int }
+	if errors.As(err, &s) {
+		return mg.Fatal(s.Status(), err)
+	}
+	return err
+}

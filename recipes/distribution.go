@@ -1,0 +1,223 @@
+package recipes
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+	"golang.org/x/mod/module"
+
+	"palisade/attestations/artifact"
+)
+
+// A Distribution says who publishes and with which toolchains.
+type Distribution struct {
+	Name       string              `yaml:"name"` // of the publisher, and the suffix of versions
+	Platforms  []artifact.Platform `yaml:"platforms"`
+	Toolchains Toolchains          `yaml:"toolchains"`
+}
+
+// Toolchains pins every program that runs in a build.
+type Toolchains struct {
+	Go   []GoToolchain   `yaml:"go"`
+	Node []NodeToolchain `yaml:"node"`
+	Pnpm []PnpmToolchain `yaml:"pnpm"`
+}
+
+// A GoToolchain is golang.org/toolchain at one version: for each platform
+// that builds, the h1 of its module.
+type GoToolchain struct {
+	Version string                       `yaml:"version"`
+	Hosts   map[artifact.Platform]string `yaml:"hosts"`
+}
+
+// A NodeToolchain is Node at one version: for each platform that builds, an
+// npm package.
+type NodeToolchain struct {
+	Version string                            `yaml:"version"`
+	Hosts   map[artifact.Platform]NodePackage `yaml:"hosts"`
+}
+
+// A NodePackage is an npm package that holds Node.
+type NodePackage struct {
+	Package   string `yaml:"package"`
+	Integrity string `yaml:"integrity"`
+}
+
+// A PnpmToolchain is the npm package pnpm at one version.
+type PnpmToolchain struct {
+	Version   string `yaml:"version"`
+	Integrity string `yaml:"integrity"`
+}
+
+// FindGo returns the pinned Go of that version.
+func (t *Toolchains) FindGo(version string) (GoToolchain, bool) {
+	return find(t.Go, func(g GoToolchain) bool { return g.Version == version })
+}
+
+// FindNode returns the pinned Node of that version.
+func (t *Toolchains) FindNode(version string) (NodeToolchain, bool) {
+	return find(t.Node, func(n NodeToolchain) bool { return n.Version == version })
+}
+
+// FindPnpm returns the pinned pnpm of that version.
+func (t *Toolchains) FindPnpm(version string) (PnpmToolchain, bool) {
+	return find(t.Pnpm, func(p PnpmToolchain) bool { return p.Version == version })
+}
+
+func find[T any](all []T, match func(T) bool) (T, bool) {
+	if i := slices.IndexFunc(all, match); i >= 0 {
+		return all[i], true
+	}
+	var none T
+	return none, false
+}
+
+// LoadDistribution reads distribution.yaml of fsys, which is rooted at recipes/.
+func LoadDistribution(fsys fs.FS) (*Distribution, error) {
+	var d Distribution
+	if err := decode(fsys, "distribution.yaml", &d); err != nil {
+		return nil, err
+	}
+	if !nameForm.MatchString(d.Name) || len(d.Platforms) == 0 || len(d.Toolchains.Go) == 0 {
+		return nil, fmt.Errorf("%w: distribution.yaml: name, platforms and toolchains.go are all needed", ErrInvalid)
+	}
+	for _, g := range d.Toolchains.Go {
+		for p, sum := range g.Hosts {
+			if !strings.HasPrefix(sum, "h1:") {
+				return nil, fmt.Errorf("%w: distribution.yaml: go %s for %s: %q is not an h1 hash", ErrInvalid, g.Version, p, sum)
+			}
+		}
+	}
+	return &d, nil
+}
+
+// maxFile bounds every file of a recipe, in bytes.
+const maxFile = 4 << 20
+
+func readFile(fsys fs.FS, name string) ([]byte, error) {
+	f, err := fsys.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(data) > maxFile {
+		return nil, fmt.Errorf("%w: %s is larger than %d bytes", ErrInvalid, name, maxFile)
+	}
+	return data, nil
+}
+
+func decode(fsys fs.FS, name string, into any) error {
+	data, err := readFile(fsys, name)
+	if err != nil {
+		return err
+	}
+	return decodeBytes(name, data, into)
+}
+
+// decodeBytes reads one strict YAML document. Aliases are refused: they let a
+// small file stand for a huge value, and no recipe needs one.
+func decodeBytes(name string, data []byte, into any) error {
+	var tree yaml.Node
+	if err := yaml.Unmarshal(data, &tree); err != nil {
+		return fmt.Errorf("%w: %s: %w", ErrInvalid, name, err)
+	}
+	if n := findAlias(&tree, 0); n != nil {
+		return fmt.Errorf("%w: %s: line %d: aliases and deep nesting are not allowed", ErrInvalid, name, n.Line)
+	}
+	dec := yaml.NewDecoder(bytes.NewReader(data))
+	dec.KnownFields(true)
+	if err := dec.Decode(into); err != nil {
+		return fmt.Errorf("%w: %s: %w", ErrInvalid, name, err)
+	}
+	if err := dec.Decode(new(yaml.Node)); err != io.EOF {
+		return fmt.Errorf("%w: %s: more than one document", ErrInvalid, name)
+	}
+	return nil
+}
+
+func findAlias(n *yaml.Node, depth int) *yaml.Node {
+	if n.Kind == yaml.AliasNode || depth > 32 {
+		return n
+	}
+	for _, c := range n.Content {
+		if found := findAlias(c, depth+1); found != nil {
+			return found
+		}
+	}
+	return nil
+}
+
+// Sums is what a file in go.sum's format says: the h1 of each module version,
+// that of its go.mod under a version ending in "/go.mod".
+type Sums map[module.Version]string
+
+// ParseSums reads go.sum's format. A malformed line, or two hashes of one
+// module version, is an error with its line.
+func ParseSums(name string, data []byte) (Sums, error) {
+	sums := Sums{}
+	for i, line := range strings.Split(string(data), "\n") {
+		if line == "" {
+			continue
+		}
+		f := strings.Fields(line)
+		if len(f) != 3 || !strings.HasPrefix(f[2], "h1:") {
+			return nil, fmt.Errorf("%w: %s:%d: not of the form \"module version h1:hash\"", ErrInvalid, name, i+1)
+		}
+		m := module.Version{Path: f[0], Version: f[1]}
+		if old, ok := sums[m]; ok && old != f[2] {
+			return nil, fmt.Errorf("%w: %s:%d: a second hash of %s", ErrInvalid, name, i+1, m)
+		}
+		sums[m] = f[2]
+	}
+	return sums, nil
+}
+
+// Encode writes s in go.sum's format and order.
+func (s Sums) Encode() []byte {
+	mods := make([]module.Version, 0, len(s))
+	for m := range s {
+		mods = append(mods, m)
+	}
+	module.Sort(mods)
+	var b bytes.Buffer
+	for _, m := range mods {
+		fmt.Fprintf(&b, "%s %s %s\n", m.Path, m.Version, s[m])
+	}
+	return b.Bytes()
+}
+
+// DiffSums lists what has to change in old to get new, in go.sum's order:
+// lines that begin with "-" go, lines that begin with "+" come.
+func DiffSums(old, new Sums) []string {
+	mods := make([]module.Version, 0, len(old)+len(new))
+	for m := range old {
+		mods = append(mods, m)
+	}
+	for m := range new {
+		if _, ok := old[m]; !ok {
+			mods = append(mods, m)
+		}
+	}
+	module.Sort(mods)
+	var lines []string
+	for _, m := range mods {
+		if old[m] == new[m] {
+			continue
+		}
+		for _, side := range []struct{ sign, sum string }{{"-", old[m]}, {"+", new[m]}} {
+			if side.sum != "" {
+				lines = append(lines, fmt.Sprintf("%s %s %s %s", side.sign, m.Path, m.Version, side.sum))
+			}
+		}
+	}
+	return lines
+}

@@ -1,0 +1,365 @@
+// Package recipes says what is built: each folder beside it is a Recipe, and
+// distribution.yaml says who publishes it and with which toolchains. Loading
+// is strict: an unknown key, a missing value, a version that differs between
+// recipe.yaml and the module lock, or a file that no recipe knows is an error
+// that names file and line.
+//
+// # A recipe's folder
+//
+//	recipe.yaml   this package's Recipe
+//	go.mod        a module that requires upstream at its version; "toolchain"
+//	go.sum        pins Go; go.sum locks all it links
+//	tools.go      imports the commands, so that ordinary tools keep go.mod
+//	patched.sum   the hashes of the sealed modules, in go.sum's format
+//	ui.mjs        (ui: pnpm) builds the web interface
+//	ui.sum        (ui: bundle) the hash of the module that holds it
+package recipes
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/mod/modfile"
+	"golang.org/x/mod/module"
+	"golang.org/x/mod/semver"
+
+	"palisade/attestations/artifact"
+)
+
+// ErrInvalid is what every refusal of a recipe or of the distribution wraps.
+var ErrInvalid = errors.New("invalid")
+
+// A Recipe says what one component is built from and what it becomes.
+type Recipe struct {
+	Name        string              `yaml:"-"`           // its folder
+	Description string              `yaml:"description"` // one sentence
+	Module      string              `yaml:"module"`      // upstream's module path
+	Version     string              `yaml:"version"`     // upstream's release, "3.15.0"
+	Revision    int                 `yaml:"revision"`    // ours of that release, from 1
+	Commit      string              `yaml:"commit"`      // upstream's git commit, where it is known
+	Released    time.Time           `yaml:"released"`    // SOURCE_DATE_EPOCH of everything made
+	Binaries    []Binary            `yaml:"binaries"`
+	Tags        []string            `yaml:"tags"` // Go build tags
+	Patches     []string            `yaml:"patches"`
+	UI          *UI                 `yaml:"ui"`
+	Archive     []Member            `yaml:"archive"`
+	Platforms   []artifact.Platform `yaml:"platforms"`
+
+	Lock    Lock            `yaml:"-"` // go.mod and go.sum
+	Patched Sums            `yaml:"-"` // patched.sum
+	Digest  artifact.Digest `yaml:"-"` // of every file of the folder
+	Dir     fs.FS           `yaml:"-"` // the folder
+}
+
+// A Binary is a command that the recipe builds.
+type Binary struct {
+	Name    string `yaml:"name"`
+	Package string `yaml:"package"` // import path
+}
+
+// A Member is a file of upstream's source that the archive carries.
+type Member struct {
+	From string `yaml:"from"` // slash-separated, below the module's root
+	As   string `yaml:"as"`   // file name in the archive; the last element of From if empty
+}
+
+// UI says how the web interface that is embedded comes to be. Exactly one of
+// its fields is set.
+type UI struct {
+	Pnpm   *Pnpm   `yaml:"pnpm"`
+	Bundle *Bundle `yaml:"bundle"`
+}
+
+// Pnpm builds the interface from the component's own source.
+type Pnpm struct {
+	Dir    string `yaml:"dir"`    // where pnpm-lock.yaml lies, below the module's root
+	Script string `yaml:"script"` // a file of the recipe, run by Node in Dir
+	Node   string `yaml:"node"`   // version
+	Pnpm   string `yaml:"pnpm"`   // version
+}
+
+// Bundle takes the interface, built, from another module version, whose hash
+// is in ui.sum.
+type Bundle struct {
+	Module  string `yaml:"module"`
+	Version string `yaml:"version"`
+	Sum     string `yaml:"-"`
+}
+
+// A Lock is what go.mod and go.sum say.
+type Lock struct {
+	Go       string // the toolchain's version, "1.26.8"
+	Upstream string // the upstream module's version, "v0.315.0"
+	GoMod    []byte
+	GoSum    []byte
+	Sums     Sums
+	Requires []module.Version // as go.mod lists them
+}
+
+// Find returns the version at which the lock requires a module.
+func (l Lock) Find(modulePath string) (module.Version, bool) {
+	i := slices.IndexFunc(l.Requires, func(m module.Version) bool { return m.Path == modulePath })
+	if i < 0 {
+		return module.Version{}, false
+	}
+	return l.Requires[i], true
+}
+
+// Variants are the ways in which every component can be built: hardened with
+// all patches, vanilla with none but those that its interface needs.
+func Variants() []string { return []string{"hardened", "vanilla"} }
+
+// FullVersion is what --version and file names say: "3.15.0-palisade.1" for
+// hardened, "3.15.0-vanilla" for vanilla.
+func (r *Recipe) FullVersion(d *Distribution, variant string) string {
+	if variant == "hardened" {
+		return fmt.Sprintf("%s-%s.%d", r.Version, d.Name, r.Revision)
+	}
+	return r.Version + "-" + variant
+}
+
+// SealedVersion is the version of module m once it was changed for variant:
+// a pre-release of the patch version after m's, so that it sorts between the
+// two, "v0.315.1-0.palisade.1".
+func (r *Recipe) SealedVersion(d *Distribution, m module.Version, variant string) (string, error) {
+	canonical := strings.SplitN(strings.TrimPrefix(semver.Canonical(m.Version), "v"), "-", 2)[0]
+	var major, minor, patch int
+	if _, err := fmt.Sscanf(canonical, "%d.%d.%d", &major, &minor, &patch); err != nil {
+		return "", fmt.Errorf("deriving the patched version of %s: %w", m, err)
+	}
+	suffix := d.Name
+	if variant != "hardened" {
+		suffix = variant
+	}
+	return fmt.Sprintf("v%d.%d.%d-0.%s.%d", major, minor, patch+1, suffix, r.Revision), nil
+}
+
+// StampedRevision is what --version calls the revision: upstream's commit
+// where the recipe knows it, else the hash of the source.
+func (r *Recipe) StampedRevision() string {
+	if r.Commit != "" {
+		return r.Commit
+	}
+	return r.Lock.Sums[module.Version{Path: r.Module, Version: r.Lock.Upstream}]
+}
+
+// Builds reports whether the recipe builds for p.
+func (r *Recipe) Builds(p artifact.Platform) bool { return slices.Contains(r.Platforms, p) }
+
+// Names lists the recipes of fsys, which is rooted at recipes/, sorted.
+func Names(fsys fs.FS) ([]string, error) {
+	found, err := fs.Glob(fsys, "*/recipe.yaml")
+	if err != nil {
+		return nil, err
+	}
+	for i := range found {
+		found[i] = path.Dir(found[i])
+	}
+	slices.Sort(found)
+	return found, nil
+}
+
+// Load reads and checks the recipe called name.
+func Load(fsys fs.FS, d *Distribution, name string) (*Recipe, error) {
+	dir, err := fs.Sub(fsys, name)
+	if err != nil {
+		return nil, err
+	}
+	r := &Recipe{Name: name, Dir: dir}
+	if err := decode(dir, "recipe.yaml", r); err != nil {
+		return nil, fmt.Errorf("recipe %s: %w", name, err)
+	}
+	for _, step := range []func(*Distribution) error{r.loadLock, r.loadUI, r.Validate, r.digestFolder} {
+		if err := step(d); err != nil {
+			return nil, fmt.Errorf("recipe %s: %w", name, err)
+		}
+	}
+	return r, nil
+}
+
+func (r *Recipe) loadLock(*Distribution) error {
+	var err error
+	if r.Lock.GoMod, err = readFile(r.Dir, "go.mod"); err != nil {
+		return err
+	}
+	if r.Lock.GoSum, err = readFile(r.Dir, "go.sum"); err != nil {
+		return err
+	}
+	if r.Lock.Sums, err = ParseSums("go.sum", r.Lock.GoSum); err != nil {
+		return err
+	}
+	f, err := modfile.Parse("go.mod", r.Lock.GoMod, nil)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	if f.Toolchain == nil {
+		return fmt.Errorf("%w: go.mod has no toolchain line: it pins the Go that builds", ErrInvalid)
+	}
+	r.Lock.Go = strings.TrimPrefix(f.Toolchain.Name, "go")
+	for _, q := range f.Require {
+		r.Lock.Requires = append(r.Lock.Requires, q.Mod)
+	}
+	up, ok := r.Lock.Find(r.Module)
+	if !ok {
+		return fmt.Errorf("%w: go.mod does not require %s", ErrInvalid, r.Module)
+	}
+	r.Lock.Upstream = up.Version
+	patched, err := readFile(r.Dir, "patched.sum")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	r.Patched, err = ParseSums("patched.sum", patched)
+	return err
+}
+
+func (r *Recipe) loadUI(*Distribution) error {
+	if r.UI == nil || r.UI.Bundle == nil {
+		return nil
+	}
+	data, err := readFile(r.Dir, "ui.sum")
+	if err != nil {
+		return err
+	}
+	sums, err := ParseSums("ui.sum", data)
+	if err != nil {
+		return err
+	}
+	b := r.UI.Bundle
+	if b.Sum = sums[module.Version{Path: b.Module, Version: b.Version}]; b.Sum == "" {
+		return fmt.Errorf("%w: ui.sum has no hash of %s@%s", ErrInvalid, b.Module, b.Version)
+	}
+	return nil
+}
+
+// digestFolder is the digest of "digest  name" lines over every file of the
+// folder, as sha256sum prints them, in order of name.
+func (r *Recipe) digestFolder(*Distribution) error {
+	h := sha256.New()
+	err := fs.WalkDir(r.Dir, ".", func(name string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		data, err := readFile(r.Dir, name)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(h, "%s  %s\n", artifact.DigestBytes(data).Hex(), name)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	r.Digest, err = artifact.ParseDigest(fmt.Sprintf("sha256:%x", h.Sum(nil)))
+	return err
+}
+
+var (
+	versionForm = regexp.MustCompile(`^\d+\.\d+\.\d+$`)
+	nameForm    = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
+	commitForm  = regexp.MustCompile(`^[0-9a-f]{40}$`)
+	tagForm     = regexp.MustCompile(`^[a-z0-9_]+$`)
+)
+
+// Validate checks r against itself and the distribution.
+func (r *Recipe) Validate(d *Distribution) error {
+	bad := func(format string, args ...any) error {
+		return fmt.Errorf("%w: recipe.yaml: %s", ErrInvalid, fmt.Sprintf(format, args...))
+	}
+	switch {
+	case !nameForm.MatchString(r.Name):
+		return bad("the folder %q is not lower-case letters, digits and _", r.Name)
+	case r.Description == "":
+		return bad("description is missing")
+	case !versionForm.MatchString(r.Version):
+		return bad("version %q is not of the form 1.2.3", r.Version)
+	case r.Revision < 1:
+		return bad("revision must be 1 or more")
+	case r.Commit != "" && !commitForm.MatchString(r.Commit):
+		return bad("commit %q is not 40 hexadecimal digits", r.Commit)
+	case r.Released.IsZero() || r.Released.Before(time.Unix(0, 0)):
+		return bad("released is missing")
+	case len(r.Binaries) == 0:
+		return bad("binaries is empty")
+	case len(r.Platforms) == 0:
+		return bad("platforms is empty")
+	case r.Lock.Sums[module.Version{Path: r.Module, Version: r.Lock.Upstream}] == "":
+		return fmt.Errorf("%w: go.sum has no hash of %s@%s", ErrInvalid, r.Module, r.Lock.Upstream)
+	}
+	for _, b := range r.Binaries {
+		if !nameForm.MatchString(b.Name) {
+			return bad("binary name %q is not lower-case letters, digits and _", b.Name)
+		}
+		if b.Package != r.Module && !strings.HasPrefix(b.Package, r.Module+"/") {
+			return bad("binary %s: package %q is not in module %s", b.Name, b.Package, r.Module)
+		}
+	}
+	for _, t := range r.Tags {
+		if !tagForm.MatchString(t) {
+			return bad("tag %q is not a Go build tag", t)
+		}
+	}
+	for _, p := range r.Patches {
+		if _, ok := r.Lock.Find(p); !ok {
+			return bad("patches names %s, which go.mod does not require", p)
+		}
+	}
+	for i := range r.Archive {
+		m := &r.Archive[i]
+		if m.As == "" {
+			m.As = path.Base(m.From)
+		}
+		if !fs.ValidPath(m.From) || m.As != path.Base(m.As) || strings.HasPrefix(m.As, ".") {
+			return bad("archive member %q as %q is not a plain path and name", m.From, m.As)
+		}
+	}
+	for _, p := range r.Platforms {
+		if !slices.Contains(d.Platforms, p) {
+			return bad("platform %s is not one of the distribution's", p)
+		}
+	}
+	return r.validateUI(d, bad)
+}
+
+func (r *Recipe) validateUI(d *Distribution, bad func(string, ...any) error) error {
+	if _, ok := d.Toolchains.FindGo(r.Lock.Go); !ok {
+		return bad("go.mod asks for Go %s, which distribution.yaml does not pin", r.Lock.Go)
+	}
+	if r.UI == nil {
+		return nil
+	}
+	if (r.UI.Pnpm == nil) == (r.UI.Bundle == nil) {
+		return bad("ui needs exactly one of pnpm and bundle")
+	}
+	if p := r.UI.Pnpm; p != nil {
+		if !fs.ValidPath(p.Dir) || p.Script != path.Base(p.Script) {
+			return bad("ui.pnpm: dir %q or script %q is not a plain path", p.Dir, p.Script)
+		}
+		if _, err := fs.Stat(r.Dir, p.Script); err != nil {
+			return bad("ui.pnpm: %v", err)
+		}
+		if _, ok := d.Toolchains.FindNode(p.Node); !ok {
+			return bad("ui.pnpm: node %q is not pinned by distribution.yaml", p.Node)
+		}
+		if _, ok := d.Toolchains.FindPnpm(p.Pnpm); !ok {
+			return bad("ui.pnpm: pnpm %q is not pinned by distribution.yaml", p.Pnpm)
+		}
+	}
+	return nil
+}
+
+// ShortName is the last element of a module path that is not a major version:
+// the folder of its patches.
+func ShortName(modulePath string) string {
+	prefix, _, ok := module.SplitPathVersion(modulePath)
+	if !ok {
+		prefix = modulePath
+	}
+	return path.Base(prefix)
+}
