@@ -1,0 +1,212 @@
+package repro
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"palisade/attestations/artifact"
+)
+
+// documents names the keys at which two JSON files differ.
+func (c *comparison) documents(p place, a, b content) {
+	first, err := firstDifference(a, b)
+	if err != nil {
+		return
+	}
+	va, errA := decode(a, c.lim.parsed)
+	vb, errB := decode(b, c.lim.parsed)
+	if errA != nil || errB != nil {
+		return
+	}
+	before := len(c.found)
+	c.values(p, "", va, vb, first)
+	if len(c.found) == before {
+		c.add(p.at("", first, "JSON encoding: the values are equal; white space, escapes or the order of keys differs"))
+	}
+}
+
+// decode reads one JSON value and refuses what follows it. Numbers keep their
+// digits.
+func decode(a content, limit int64) (any, error) {
+	data, err := a.all(limit)
+	if err != nil {
+		return nil, err
+	}
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.UseNumber()
+	var v any
+	if err := dec.Decode(&v); err != nil {
+		return nil, err
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		return nil, errors.New("something follows the value")
+	}
+	return v, nil
+}
+
+// values adds a difference for each key, in order of keys, whose value
+// differs. Lists of unequal length are compared as far as both go.
+func (c *comparison) values(p place, path string, a, b any, offset int64) {
+	if c.full {
+		return
+	}
+	switch va := a.(type) {
+	case map[string]any:
+		vb, ok := b.(map[string]any)
+		if !ok {
+			break
+		}
+		keys := slices.Collect(maps.Keys(va))
+		for k := range vb {
+			if _, both := va[k]; !both {
+				keys = append(keys, k)
+			}
+		}
+		slices.Sort(keys)
+		for _, k := range keys {
+			x, inA := va[k]
+			y, inB := vb[k]
+			at := join(path, k)
+			switch {
+			case !inB:
+				c.add(p.at(at, offset, "key only in the first build"))
+			case !inA:
+				c.add(p.at(at, offset, "key only in the second build"))
+			default:
+				c.values(p, at, x, y, offset)
+			}
+		}
+		return
+	case []any:
+		vb, ok := b.([]any)
+		if !ok {
+			break
+		}
+		if len(va) != len(vb) {
+			c.add(p.at(path, offset, "%d elements in the first build, %d in the second", len(va), len(vb)))
+		}
+		for i := range min(len(va), len(vb)) {
+			c.values(p, fmt.Sprintf("%s[%d]", path, i), va[i], vb[i], offset)
+		}
+		return
+	}
+	sa, sb := short(a), short(b)
+	if ta, tb := text(a), text(b); ta != tb {
+		x, y := bytesContent([]byte(ta)), bytesContent([]byte(tb))
+		at, _ := firstDifference(x, y)
+		cause := c.cause(x, y, at, at)
+		if cause == "" {
+			cause = fmt.Sprintf("%s in the first build, %s in the second", sa, sb)
+		}
+		c.add(p.at(path, offset, "%s", cause))
+	}
+}
+
+func join(path, key string) string {
+	if strings.ContainsAny(key, ".[]\" ") || key == "" {
+		key = strconv.Quote(key)
+	}
+	if path == "" {
+		return key
+	}
+	return path + "." + key
+}
+
+func text(v any) string {
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return fmt.Sprint(v)
+	}
+	return strings.TrimSuffix(buf.String(), "\n")
+}
+
+func short(v any) string {
+	s := text(v)
+	if len(s) > excerptLength {
+		return s[:excerptLength] + "…"
+	}
+	return s
+}
+
+// manifests compares two release.json, in which timing may differ. Anything
+// that is not a manifest is compared as the bytes it is.
+func (c *comparison) manifests(p place, a, b content) error {
+	first, err := firstDifference(a, b)
+	if err != nil || first < 0 {
+		return err
+	}
+	ma, errA := artifact.ParseManifest(a.reader())
+	mb, errB := artifact.ParseManifest(b.reader())
+	if err := errors.Join(errA, errB); err != nil {
+		c.add(p.at("", first, "cannot be read as a release manifest, so compared as bytes: %v", err))
+		return c.contents(p, a, b)
+	}
+	c.releases(p, ma, mb)
+	return nil
+}
+
+// CompareManifests compares two manifests in all but the timing of their
+// artifacts. Artifacts are paired by name. Each Difference's Section is the
+// path of a key.
+func CompareManifests(a, b *artifact.Manifest) []Difference {
+	c := &comparison{lim: defaults}
+	c.releases(place{file: manifestName}, a, b)
+	return c.found
+}
+
+func (c *comparison) releases(p place, a, b *artifact.Manifest) {
+	for _, f := range []struct{ key, a, b string }{
+		{"schema", a.Schema, b.Schema},
+		{"distribution", a.Distribution, b.Distribution},
+	} {
+		if f.a != f.b {
+			c.add(p.at(f.key, -1, "%q in the first build, %q in the second", f.a, f.b))
+		}
+	}
+	inB := map[string]artifact.Record{}
+	for _, r := range b.Artifacts {
+		inB[r.Name] = r
+	}
+	inA := map[string]bool{}
+	for _, r := range a.Artifacts {
+		inA[r.Name] = true
+		if _, ok := inB[r.Name]; !ok {
+			c.add(p.at(recordPath(r), -1, "artifact only in the first build"))
+		}
+	}
+	for _, r := range b.Artifacts {
+		if !inA[r.Name] {
+			c.add(p.at(recordPath(r), -1, "artifact only in the second build"))
+		}
+	}
+	for _, ra := range a.Artifacts {
+		rb, ok := inB[ra.Name]
+		if !ok {
+			continue
+		}
+		ra.Timing, rb.Timing = nil, nil
+		va, errA := json.Marshal(ra)
+		vb, errB := json.Marshal(rb)
+		if err := errors.Join(errA, errB); err != nil {
+			c.add(p.at(recordPath(ra), -1, "cannot be compared: %v", err))
+			continue
+		}
+		if bytes.Equal(va, vb) {
+			continue
+		}
+		xa, _ := decode(bytesContent(va), int64(len(va)))
+		xb, _ := decode(bytesContent(vb), int64(len(vb)))
+		c.values(p, recordPath(ra), xa, xb, -1)
+	}
+}
+
+func recordPath(r artifact.Record) string { return "artifacts[" + strconv.Quote(r.Name) + "]" }

@@ -1,0 +1,7 @@
+//go:build !linux
+
+package sandbox
+
+func hostConfines() bool { return false }
+
+func setHost(string) {}

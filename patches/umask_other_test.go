@@ -1,0 +1,7 @@
+//go:build !unix
+
+package patches
+
+import "testing"
+
+func setUmask(*testing.T, int) {}
