@@ -36,6 +36,7 @@ type order struct {
 	Args       []string // none: prepare everything, run nothing
 	Env        []string
 	Serve      string
+	Proc       bool
 	Namespaces map[string]string // the parent's, as /proc/self/ns has them
 }
 
@@ -64,7 +65,7 @@ func confined(ctx context.Context, p plan) (Result, error) {
 		return Result{}, fmt.Errorf("running %s: not an absolute path", p.Args[0])
 	}
 	ans, err := enter(ctx, order{
-		Mounts: p.points, Files: p.Files, Dir: p.Dir, Args: p.Args, Env: p.Env, Serve: p.Serve,
+		Mounts: p.points, Files: p.Files, Dir: p.Dir, Args: p.Args, Env: p.Env, Serve: p.Serve, Proc: p.Proc,
 	}, p.Stdout, p.Stderr)
 	if err != nil {
 		return Result{}, fmt.Errorf("running %s in the sandbox: %w", p.Args[0], err)

@@ -108,6 +108,7 @@ func TestConfinement(t *testing.T) {
 		{"write to tmp", []string{"write", "/tmp/x"}, ""},
 		{"write to null", []string{"write", "/dev/null"}, ""},
 		{"mode of null", []string{"chmod", "/dev/null"}, "error: " + readOnly},
+		{"mode of standard input", []string{"fchmod"}, "error: " + readOnly},
 		{"flags of root", []string{"flags", "/"}, "ro nosuid nodev 64"},
 		{"flags of tmp", []string{"flags", "/tmp"}, "nosuid nodev 2048"},
 		{"mode of tmp", []string{"mode", "/tmp"}, "dtrwxrwxrwx"},
@@ -413,6 +414,20 @@ func TestKeyring(t *testing.T) {
 	err := cmd.Wait()
 	if err == nil || !strings.Contains(string(got), "error: required key not available") {
 		t.Errorf("got %q, %v: the key was found", got, err)
+	}
+}
+
+// TestDiscarded shows that no output is no device of the host's either.
+func TestDiscarded(t *testing.T) {
+	confinable(t)
+	mount, _ := lockFile(t)
+	spec := probe("files", "/lock/file")
+	spec.Mounts = append(spec.Mounts, mount)
+	if _, err := Run(t.Context(), spec); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(filepath.Join(mount.Source, "file")); err != nil || string(got) != "0 device\n1 pipe\n2 pipe\n" {
+		t.Errorf("got %q, %v", got, err)
 	}
 }
 

@@ -99,7 +99,14 @@ func runCommand(o order, ans answer) (answer, error) {
 	if err := unix.Chdir(o.Dir); err != nil {
 		return ans, fmt.Errorf("changing to %s: %w", o.Dir, err)
 	}
-	pid, err := syscall.ForkExec(o.Args[0], o.Args, &syscall.ProcAttr{Env: o.Env, Files: []uintptr{0, 1, 2}})
+	// What this process has for standard input is the host's device, and
+	// whoever owns that could change its mode through it.
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		return ans, fmt.Errorf("opening standard input: %w", err)
+	}
+	defer null.Close()
+	pid, err := syscall.ForkExec(o.Args[0], o.Args, &syscall.ProcAttr{Env: o.Env, Files: []uintptr{null.Fd(), 1, 2}})
 	if errors.Is(err, os.ErrNotExist) {
 		return ans, fmt.Errorf("starting %s: %w (neither it nor the loader it asks for may be missing from the mounts)", o.Args[0], err)
 	}

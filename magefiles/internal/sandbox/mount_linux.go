@@ -82,8 +82,13 @@ func (r *root) fill(o order) error {
 			return fmt.Errorf("mounting %s: %w", name, err)
 		}
 	}
-	if err := r.tmp(o.Mounts); err != nil {
+	if err := r.tmp(); err != nil {
 		return fmt.Errorf("mounting %s: %w", privateTmp, err)
+	}
+	if o.Proc {
+		if err := r.proc(); err != nil {
+			return fmt.Errorf("mounting /proc: %w", err)
+		}
 	}
 	for _, pt := range o.Mounts {
 		attr := uint64(unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV)
@@ -134,13 +139,8 @@ func (r *root) bind(pt point, attr uint64) error {
 	return nil
 }
 
-// tmp mounts the private /tmp, unless one of points takes its place.
-func (r *root) tmp(points []point) error {
-	for _, pt := range points {
-		if pt.Target == privateTmp {
-			return nil
-		}
-	}
+// tmp mounts the private /tmp.
+func (r *root) tmp() error {
 	fd, err := tmpfs(tmpSize, "1777")
 	if err != nil {
 		return err
@@ -217,4 +217,30 @@ func tmpfs(size, mode string) (int, error) {
 
 func setattr(fd int, attr uint64, flags uint) error {
 	return unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH|flags, &unix.MountAttr{Attr_set: attr})
+}
+
+// proc mounts a /proc that holds the processes of this pid namespace and, by
+// subset=pid (Linux 5.8), nothing else of the kernel's.
+func (r *root) proc() error {
+	fs, err := unix.Fsopen("proc", unix.FSOPEN_CLOEXEC)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fs)
+	if err := unix.FsconfigSetString(fs, "subset", "pid"); err != nil {
+		return err
+	}
+	if err := unix.FsconfigCreate(fs); err != nil {
+		return err
+	}
+	fd, err := unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC,
+		unix.MOUNT_ATTR_RDONLY|unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOEXEC)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	if err := r.mkdirAll("/proc"); err != nil {
+		return err
+	}
+	return unix.MoveMount(fd, "", r.fd, "proc", unix.MOVE_MOUNT_F_EMPTY_PATH)
 }

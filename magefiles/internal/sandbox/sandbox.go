@@ -12,9 +12,9 @@
 // mode mask 022, standard input empty, with no capability, no way to gain one
 // and no inherited file descriptor, keyring or terminal. There is a loopback
 // interface and no other, and no socket but of the families unix, inet, inet6
-// and netlink. There is no /proc. When the command ends, everything it started
-// ends; so it does when the context is cancelled or the calling process dies,
-// in whatever way.
+// and netlink. There is no /proc unless Spec.Proc asks for one. When the
+// command ends, everything it started ends; so it does when the context is
+// cancelled or the calling process dies, in whatever way.
 //
 // Not hidden are the clock, the kernel's version and the number of CPUs.
 //
@@ -72,6 +72,9 @@ type Spec struct {
 	Serve  string            // host directory served read-only over HTTP to the command, "" for none
 	Stdout io.Writer         // always by a pipe, so that no terminal is seen; nil discards
 	Stderr io.Writer
+	// Proc gives the command a read-only /proc that shows the processes of the
+	// sandbox and nothing else of the kernel (subset=pid, Linux 5.8).
+	Proc bool
 	// Require makes it an error, wrapping ErrUnavailable, if the host cannot
 	// confine.
 	Require bool

@@ -139,10 +139,10 @@ func (pt point) outer(inner []point) bool {
 }
 
 // piped hides a file from os/exec, which would hand it over as it is: a
-// terminal to type into, a file to truncate.
+// terminal to type into, a file to truncate or, for nil, the host's null device.
 func piped(w io.Writer) io.Writer {
 	if w == nil {
-		return nil
+		w = io.Discard
 	}
 	return struct{ io.Writer }{w}
 }

@@ -250,6 +250,7 @@ func (b *build) spec(libs []hostLib, args ...string) sandbox.Spec {
 			"TMPDIR={root}/work/tmp",
 			"TZ=UTC",
 		},
+		Proc:    true, // TypeScript 7's compiler asks /proc/self/exe where it is
 		Require: b.Require,
 		Deny:    b.Deny,
 		Temp:    filepath.Dir(b.work),

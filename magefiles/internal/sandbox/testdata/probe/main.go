@@ -68,7 +68,7 @@ var probes = map[string]func(args []string) error{
 		}
 		return err
 	},
-	"chmod": func(args []string) error { return os.Chmod(args[0], 0o600) },
+	"chmod": func(args []string) error { return os.Chmod(args[0], 0o666) }, // as /dev/null is: a test that fails must not harm its host
 	"dial": func(args []string) error { // network, address
 		c, err := net.DialTimeout(args[0], args[1], 10*time.Second)
 		if err == nil {
