@@ -2,6 +2,7 @@ package recipes
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"io/fs"
@@ -10,6 +11,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 	"golang.org/x/mod/module"
+	"golang.org/x/mod/semver"
 
 	"palisade/attestations/artifact"
 )
@@ -83,7 +85,8 @@ func LoadDistribution(fsys fs.FS) (*Distribution, error) {
 	if err := decode(fsys, "distribution.yaml", &d); err != nil {
 		return nil, err
 	}
-	if !nameForm.MatchString(d.Name) || len(d.Platforms) == 0 || len(d.Toolchains.Go) == 0 {
+	// The name becomes part of semantic versions, which have no "_".
+	if !nameForm.MatchString(d.Name) || strings.Contains(d.Name, "_") || len(d.Platforms) == 0 || len(d.Toolchains.Go) == 0 {
 		return nil, fmt.Errorf("%w: distribution.yaml: name, platforms and toolchains.go are all needed", ErrInvalid)
 	}
 	for _, g := range d.Toolchains.Go {
@@ -91,6 +94,18 @@ func LoadDistribution(fsys fs.FS) (*Distribution, error) {
 			if !strings.HasPrefix(sum, "h1:") {
 				return nil, fmt.Errorf("%w: distribution.yaml: go %s for %s: %q is not an h1 hash", ErrInvalid, g.Version, p, sum)
 			}
+		}
+	}
+	for _, n := range d.Toolchains.Node {
+		for p, pkg := range n.Hosts {
+			if pkg.Package == "" || !strings.HasPrefix(pkg.Integrity, "sha512-") {
+				return nil, fmt.Errorf("%w: distribution.yaml: node %s for %s: package and its sha512 are needed", ErrInvalid, n.Version, p)
+			}
+		}
+	}
+	for _, p := range d.Toolchains.Pnpm {
+		if !strings.HasPrefix(p.Integrity, "sha512-") {
+			return nil, fmt.Errorf("%w: distribution.yaml: pnpm %s: %q is not a sha512", ErrInvalid, p.Version, p.Integrity)
 		}
 	}
 	return &d, nil
@@ -187,12 +202,20 @@ func (s Sums) Encode() []byte {
 	for m := range s {
 		mods = append(mods, m)
 	}
-	module.Sort(mods)
+	slices.SortFunc(mods, compareSums)
 	var b bytes.Buffer
 	for _, m := range mods {
 		fmt.Fprintf(&b, "%s %s %s\n", m.Path, m.Version, s[m])
 	}
 	return b.Bytes()
+}
+
+// compareSums is go.sum's order, made total: versions that differ in what
+// semantic versioning does not order would else come as the map gives them.
+func compareSums(a, b module.Version) int {
+	versionA, _, _ := strings.Cut(a.Version, "/")
+	versionB, _, _ := strings.Cut(b.Version, "/")
+	return cmp.Or(strings.Compare(a.Path, b.Path), semver.Compare(versionA, versionB), strings.Compare(a.Version, b.Version))
 }
 
 // DiffSums lists what has to change in old to get new, in go.sum's order:
@@ -207,7 +230,7 @@ func DiffSums(old, new Sums) []string {
 			mods = append(mods, m)
 		}
 	}
-	module.Sort(mods)
+	slices.SortFunc(mods, compareSums)
 	var lines []string
 	for _, m := range mods {
 		if old[m] == new[m] {

@@ -28,7 +28,6 @@ import (
 
 	"golang.org/x/mod/modfile"
 	"golang.org/x/mod/module"
-	"golang.org/x/mod/semver"
 
 	"palisade/attestations/artifact"
 )
@@ -115,40 +114,6 @@ func (l Lock) Find(modulePath string) (module.Version, bool) {
 // Variants are the ways in which every component can be built: hardened with
 // all patches, vanilla with none but those that its interface needs.
 func Variants() []string { return []string{"hardened", "vanilla"} }
-
-// FullVersion is what --version and file names say: "3.15.0-palisade.1" for
-// hardened, "3.15.0-vanilla" for vanilla.
-func (r *Recipe) FullVersion(d *Distribution, variant string) string {
-	if variant == "hardened" {
-		return fmt.Sprintf("%s-%s.%d", r.Version, d.Name, r.Revision)
-	}
-	return r.Version + "-" + variant
-}
-
-// SealedVersion is the version of module m once it was changed for variant:
-// a pre-release of the patch version after m's, so that it sorts between the
-// two, "v0.315.1-0.palisade.1".
-func (r *Recipe) SealedVersion(d *Distribution, m module.Version, variant string) (string, error) {
-	canonical := strings.SplitN(strings.TrimPrefix(semver.Canonical(m.Version), "v"), "-", 2)[0]
-	var major, minor, patch int
-	if _, err := fmt.Sscanf(canonical, "%d.%d.%d", &major, &minor, &patch); err != nil {
-		return "", fmt.Errorf("deriving the patched version of %s: %w", m, err)
-	}
-	suffix := d.Name
-	if variant != "hardened" {
-		suffix = variant
-	}
-	return fmt.Sprintf("v%d.%d.%d-0.%s.%d", major, minor, patch+1, suffix, r.Revision), nil
-}
-
-// StampedRevision is what --version calls the revision: upstream's commit
-// where the recipe knows it, else the hash of the source.
-func (r *Recipe) StampedRevision() string {
-	if r.Commit != "" {
-		return r.Commit
-	}
-	return r.Lock.Sums[module.Version{Path: r.Module, Version: r.Lock.Upstream}]
-}
 
 // Builds reports whether the recipe builds for p.
 func (r *Recipe) Builds(p artifact.Platform) bool { return slices.Contains(r.Platforms, p) }
@@ -239,12 +204,16 @@ func (r *Recipe) loadUI(*Distribution) error {
 }
 
 // digestFolder is the digest of "digest  name" lines over every file of the
-// folder, as sha256sum prints them, in order of name.
+// folder, as sha256sum prints them, in order of name. A file that nothing
+// reads is refused: somebody meant it to do something.
 func (r *Recipe) digestFolder(*Distribution) error {
 	h := sha256.New()
 	err := fs.WalkDir(r.Dir, ".", func(name string, e fs.DirEntry, err error) error {
 		if err != nil || e.IsDir() {
 			return err
+		}
+		if !r.knows(name) {
+			return fmt.Errorf("%w: %s is not a file of this recipe", ErrInvalid, name)
 		}
 		data, err := readFile(r.Dir, name)
 		if err != nil {
@@ -258,6 +227,17 @@ func (r *Recipe) digestFolder(*Distribution) error {
 	}
 	r.Digest, err = artifact.ParseDigest(fmt.Sprintf("sha256:%x", h.Sum(nil)))
 	return err
+}
+
+// knows reports whether name is one of the files that the package comment lists.
+func (r *Recipe) knows(name string) bool {
+	switch name {
+	case "recipe.yaml", "go.mod", "go.sum", "tools.go", "patched.sum":
+		return true
+	case "ui.sum":
+		return r.UI != nil && r.UI.Bundle != nil
+	}
+	return r.UI != nil && r.UI.Pnpm != nil && name == r.UI.Pnpm.Script
 }
 
 var (
@@ -291,13 +271,22 @@ func (r *Recipe) Validate(d *Distribution) error {
 		return bad("platforms is empty")
 	case r.Lock.Sums[module.Version{Path: r.Module, Version: r.Lock.Upstream}] == "":
 		return fmt.Errorf("%w: go.sum has no hash of %s@%s", ErrInvalid, r.Module, r.Lock.Upstream)
+	case r.Lock.Upstream != r.moduleVersion():
+		return bad("version %s is module version %s, but go.mod requires %s", r.Version, r.moduleVersion(), r.Lock.Upstream)
 	}
-	for _, b := range r.Binaries {
+	for i, b := range r.Binaries {
 		if !nameForm.MatchString(b.Name) {
 			return bad("binary name %q is not lower-case letters, digits and _", b.Name)
 		}
 		if b.Package != r.Module && !strings.HasPrefix(b.Package, r.Module+"/") {
 			return bad("binary %s: package %q is not in module %s", b.Name, b.Package, r.Module)
+		}
+		// The go command names what it builds after the package.
+		if ShortName(b.Package) != b.Name {
+			return bad("binary %s: package %q builds a command called %s", b.Name, b.Package, ShortName(b.Package))
+		}
+		if slices.ContainsFunc(r.Binaries[:i], func(o Binary) bool { return o.Name == b.Name }) {
+			return bad("binary %s is there twice", b.Name)
 		}
 	}
 	for _, t := range r.Tags {
@@ -341,8 +330,8 @@ func (r *Recipe) validateUI(d *Distribution, bad func(string, ...any) error) err
 		if !fs.ValidPath(p.Dir) || p.Script != path.Base(p.Script) {
 			return bad("ui.pnpm: dir %q or script %q is not a plain path", p.Dir, p.Script)
 		}
-		if _, err := fs.Stat(r.Dir, p.Script); err != nil {
-			return bad("ui.pnpm: %v", err)
+		if info, err := fs.Stat(r.Dir, p.Script); err != nil || !info.Mode().IsRegular() {
+			return bad("ui.pnpm: script %q is not a file of this recipe", p.Script)
 		}
 		if _, ok := d.Toolchains.FindNode(p.Node); !ok {
 			return bad("ui.pnpm: node %q is not pinned by distribution.yaml", p.Node)
@@ -352,14 +341,4 @@ func (r *Recipe) validateUI(d *Distribution, bad func(string, ...any) error) err
 		}
 	}
 	return nil
-}
-
-// ShortName is the last element of a module path that is not a major version:
-// the folder of its patches.
-func ShortName(modulePath string) string {
-	prefix, _, ok := module.SplitPathVersion(modulePath)
-	if !ok {
-		prefix = modulePath
-	}
-	return path.Base(prefix)
 }

@@ -119,6 +119,7 @@ func fetchEnv(environ []string) []string {
 		"GOMODCACHE":    true, // ours
 		"GOPATH":        true, // its bin and pkg are not ours to write
 		"GOCACHE":       true,
+		"GOCACHEPROG":   true, // a program that would stand in for it
 		"GOROOT":        true, // of another Go
 		"GOWORK":        true, // a workspace replaces modules
 		"GONOSUMDB":     true, // each of these exempts modules from the checksum database

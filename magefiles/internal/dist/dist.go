@@ -91,6 +91,10 @@ func (d *Dir) Publish(ctx context.Context, items []Item) error {
 			if err := d.put(item); err != nil {
 				return fmt.Errorf("publishing %s: %w", item.Record.Name, err)
 			}
+			// Read back, and so remembered: the next run need not read it.
+			if !d.Holds(item.Record) {
+				return fmt.Errorf("publishing %s: %s does not hold what was written to it; build again", item.Record.Name, d.dir)
+			}
 		}
 		d.replace(index, item.Record)
 	}
@@ -166,11 +170,11 @@ func (d *Dir) prune(m *artifact.Manifest) error {
 		return err
 	}
 	for _, e := range entries {
-		if !e.Type().IsRegular() || !(strings.HasSuffix(e.Name(), ".tar.gz") || strings.HasSuffix(e.Name(), ".zip")) {
+		if !e.Type().IsRegular() {
 			continue
 		}
 		named := slices.ContainsFunc(m.Artifacts, func(r artifact.Record) bool { return r.Name == e.Name() })
-		superseded := slices.ContainsFunc(m.Artifacts, func(r artifact.Record) bool { return supersedes(r, e.Name()) })
+		superseded := slices.ContainsFunc(m.Artifacts, func(r artifact.Record) bool { return d.supersedes(r, e.Name()) })
 		if !named && superseded {
 			if err := os.Remove(filepath.Join(d.dir, e.Name())); err != nil {
 				return err
@@ -181,17 +185,22 @@ func (d *Dir) prune(m *artifact.Manifest) error {
 }
 
 // supersedes reports whether name is an archive of r's component, platform
-// and variant, of another version.
-func supersedes(r artifact.Record, name string) bool {
+// and variant, of another version of this distribution. Upstream's own archive
+// is not ours to remove.
+func (d *Dir) supersedes(r artifact.Record, name string) bool {
 	version, ok := strings.CutPrefix(name, r.Component+"-")
 	if !ok {
 		return false
 	}
-	version, _, ok = strings.Cut(version, "."+r.Platform.Slug()+".")
-	if !ok {
+	version, extension, ok := strings.Cut(version, "."+r.Platform.Slug()+".")
+	if !ok || (extension != "tar.gz" && extension != "zip") {
 		return false
 	}
-	return strings.HasSuffix(version, "-vanilla") == (r.Variant == "vanilla")
+	_, ours, _ := strings.Cut(version, "-")
+	if r.Variant == "hardened" {
+		return strings.HasPrefix(ours, d.name+".")
+	}
+	return ours == r.Variant
 }
 
 func (d *Dir) writeIndex(m *artifact.Manifest) error {

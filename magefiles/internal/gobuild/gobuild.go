@@ -8,7 +8,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"path"
 	"path/filepath"
@@ -33,8 +32,7 @@ type Compiler struct {
 	Modules      *modules.Client
 	Box          *toolchain.Box
 	Distribution *recipes.Distribution
-	Hermetic     bool      // refuse to compile without a sandbox
-	Log          io.Writer // what the compiler prints
+	Hermetic     bool // refuse to compile without a sandbox
 }
 
 // A Target is what source is compiled for.
@@ -157,6 +155,10 @@ func environment(p artifact.Platform) []string {
 		"GO111MODULE=on",
 		"GOARCH=" + p.Arch,
 		"GOCACHE=" + goCache,
+		// The go command remembers a module's files and imports under the name of
+		// its directory, not their hash: a patch changed and sealed anew under the
+		// same version would be compiled as the former one.
+		"GODEBUG=goindex=0",
 		"GOENV=off", // no settings file
 		"GOEXPERIMENT=",
 		"GOFLAGS=",
@@ -175,17 +177,21 @@ func environment(p artifact.Platform) []string {
 		"PATH=",
 		"TZ=UTC",
 	}
-	// The instruction set is named where Go has a choice, so that a default of
-	// another toolchain cannot change it. Each is Go's own default but for arm.
-	levels := map[string]string{
-		"amd64": "GOAMD64=v1", "386": "GO386=sse2", "arm64": "GOARM64=v8.0",
-		"arm": "GOARM=" + strings.TrimPrefix(p.Variant, "v"), "ppc64le": "GOPPC64=power8", "riscv64": "GORISCV64=rva20u64",
-	}
-	if level, ok := levels[p.Arch]; ok {
+	if level := instructionSet(p); level != "" {
 		env = append(env, level)
 	}
 	slices.Sort(env)
 	return env
+}
+
+// instructionSet is the variable that names it, "GOAMD64=v1", where Go has a
+// choice, so that a default of another toolchain cannot change it. Each is
+// Go's own default but for arm.
+func instructionSet(p artifact.Platform) string {
+	return map[string]string{
+		"amd64": "GOAMD64=v1", "386": "GO386=sse2", "arm64": "GOARM64=v8.0",
+		"arm": "GOARM=" + strings.TrimPrefix(p.Variant, "v"), "ppc64le": "GOPPC64=power8", "riscv64": "GORISCV64=rva20u64",
+	}[p.Arch]
 }
 
 // generatedLock is the recipe's go.mod with a replacement for every sealed
@@ -233,21 +239,13 @@ func (c *Compiler) compile(ctx context.Context, p source.Patched, t Target, cmd 
 			return step{}, err
 		}
 	}
-	mounts, err := c.mounts(p, golang, work, out)
+	spec, err := c.spec(p, golang, cmd, work, out)
 	if err != nil {
 		return step{}, err
 	}
 	var log bytes.Buffer
-	result, err := sandbox.Run(ctx, sandbox.Spec{
-		Mounts: mounts,
-		Files: map[string]string{
-			"/recipe/go.mod":    string(p.Tree.Recipe().Lock.GoMod),
-			"/recipe/build.mod": string(cmd.goMod),
-			"/recipe/build.sum": string(cmd.goSum),
-		},
-		Dir: lockDir, Args: cmd.args, Env: cmd.env,
-		Stdout: &log, Stderr: &log, Require: c.Hermetic,
-	})
+	spec.Stdout, spec.Stderr = &log, &log
+	result, err := sandbox.Run(ctx, spec)
 	if err != nil {
 		return step{}, fmt.Errorf("%w\n%s", err, bytes.TrimSpace(log.Bytes()))
 	}
@@ -265,7 +263,8 @@ func seen(args []string) []string {
 	return all
 }
 
-func (c *Compiler) mounts(p source.Patched, golang toolchain.Installed, work, out string) ([]sandbox.Mount, error) {
+// spec is all that the go command gets to see.
+func (c *Compiler) spec(p source.Patched, golang toolchain.Installed, cmd command, work, out string) (sandbox.Spec, error) {
 	var sealed []modules.Sealed
 	replaced := map[string]bool{}
 	for _, s := range p.Sealed {
@@ -275,18 +274,26 @@ func (c *Compiler) mounts(p source.Patched, golang toolchain.Installed, work, ou
 	given := slices.DeleteFunc(slices.Clone(p.Tree.Modules()), func(m modules.Module) bool { return replaced[m.Path] })
 	places, err := c.Modules.View(filepath.Join(work, "modcache"), p.Tree.Recipe().Lock, given, sealed)
 	if err != nil {
-		return nil, err
+		return sandbox.Spec{}, err
 	}
-	mounts := []sandbox.Mount{
-		{Source: golang.Dir, Target: "/go"},
-		{Source: c.Store.Dir("go-build"), Target: "/gocache", Writable: true},
-		{Source: filepath.Join(work, "build"), Target: "/build", Writable: true},
-		{Source: out, Target: "/out", Writable: true},
+	spec := sandbox.Spec{
+		Mounts: []sandbox.Mount{
+			{Source: golang.Dir, Target: "/go"},
+			{Source: c.Store.Dir("go-build"), Target: "/gocache", Writable: true},
+			{Source: filepath.Join(work, "build"), Target: "/build", Writable: true},
+			{Source: out, Target: "/out", Writable: true},
+		},
+		Files: map[string]string{
+			"/recipe/go.mod":    string(p.Tree.Recipe().Lock.GoMod),
+			"/recipe/build.mod": string(cmd.goMod),
+			"/recipe/build.sum": string(cmd.goSum),
+		},
+		Dir: lockDir, Args: cmd.args, Env: cmd.env, Temp: work, Require: c.Hermetic,
 	}
 	for _, place := range places {
-		mounts = append(mounts, sandbox.Mount{Source: place.Source, Target: path.Join("/modcache", place.Target)})
+		spec.Mounts = append(spec.Mounts, sandbox.Mount{Source: place.Source, Target: path.Join("/modcache", place.Target)})
 	}
-	return mounts, nil
+	return spec, nil
 }
 
 // Epoch is the time that everything made from p carries.

@@ -4,6 +4,7 @@ import (
 	"debug/buildinfo"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"runtime/debug"
 	"slices"
@@ -56,7 +57,7 @@ func check(info *debug.BuildInfo, p source.Patched, t Target, pkg string) error 
 	if info.Main.Path != r.Module || info.Main.Version != r.Lock.Upstream {
 		return fmt.Errorf("its main module is %s@%s, not %s@%s", info.Main.Path, info.Main.Version, r.Module, r.Lock.Upstream)
 	}
-	if err := checkSettings(info.Settings, r.Tags, t); err != nil {
+	if err := checkSettings(info.Settings, tagsFor(r, t), t); err != nil {
 		return err
 	}
 	for _, m := range append([]*debug.Module{&info.Main}, info.Deps...) {
@@ -91,26 +92,32 @@ func checkModule(m *debug.Module, p source.Patched) error {
 	return nil
 }
 
+// checkSettings wants every setting that was asked for, as it was asked for,
+// and no other but the defaults that Go derives from the language version.
 func checkSettings(got []debug.BuildSetting, tags []string, t Target) error {
 	want := map[string]string{
-		"-compiler": "gc", "-trimpath": "true", "CGO_ENABLED": "0",
+		"-buildmode": "exe", "-compiler": "gc", "-trimpath": "true", "CGO_ENABLED": "0",
 		"GOOS": t.Platform.OS, "GOARCH": t.Platform.Arch,
 	}
-	allowed := []string{"-buildmode", "-tags", "DefaultGODEBUG", "GOAMD64", "GOARM", "GOARM64", "GO386", "GOPPC64", "GORISCV64"}
-	for _, s := range got {
-		if value, ok := want[s.Key]; ok {
-			if s.Value != value {
-				return fmt.Errorf("setting %s is %q, not %q", s.Key, s.Value, value)
-			}
-			delete(want, s.Key)
-			continue
-		}
-		if !slices.Contains(allowed, s.Key) {
-			return fmt.Errorf("setting %s=%q was not asked for", s.Key, s.Value)
-		}
+	if len(tags) > 0 {
+		want["-tags"] = strings.Join(tags, ",")
 	}
-	for key := range want {
-		return fmt.Errorf("setting %s is missing", key)
+	if name, level, ok := strings.Cut(instructionSet(t.Platform), "="); ok {
+		want[name] = level
+	}
+	for _, s := range got {
+		value, ok := want[s.Key]
+		switch {
+		case s.Key == "DefaultGODEBUG":
+		case !ok:
+			return fmt.Errorf("setting %s=%q was not asked for", s.Key, s.Value)
+		case s.Value != value:
+			return fmt.Errorf("setting %s is %q, not %q", s.Key, s.Value, value)
+		}
+		delete(want, s.Key)
+	}
+	if missing := slices.Sorted(maps.Keys(want)); len(missing) > 0 {
+		return fmt.Errorf("setting %s is missing", missing[0])
 	}
 	return nil
 }

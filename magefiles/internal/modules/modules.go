@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -63,13 +64,9 @@ func (c *Client) Cache() string { return c.Store.Dir("mod") }
 // One fetches a single module version and refuses any hash but sum.
 func (c *Client) One(ctx context.Context, m module.Version, sum string) (Module, error) {
 	key := store.NewKey("module-1", m.Path, m.Version, sum)
-	got, _, _, err := store.Do(ctx, c.Store, key, func(ctx context.Context, _ string) (digests, error) {
+	mods, err := c.fetch(ctx, key, func(ctx context.Context) (digests, error) {
 		return c.download(ctx, []byte("module palisade/fetch\n"), recipes.Sums{m: sum}, m.String())
 	})
-	if err != nil {
-		return Module{}, err
-	}
-	mods, err := c.locate(got)
 	if err != nil {
 		return Module{}, err
 	}
@@ -83,10 +80,23 @@ func (c *Client) One(ctx context.Context, m module.Version, sum string) (Module,
 // and is not verified again: Verify is for the moment before its use.
 func (c *Client) All(ctx context.Context, l recipes.Lock) ([]Module, error) {
 	key := store.NewKey("modules-1", string(l.GoMod), string(l.GoSum))
-	got, _, _, err := store.Do(ctx, c.Store, key, func(ctx context.Context, _ string) (digests, error) {
+	return c.fetch(ctx, key, func(ctx context.Context) (digests, error) {
 		return c.download(ctx, l.GoMod, l.Sums)
 	})
+}
+
+// fetch downloads once, and again where the module cache lost what the store
+// remembers: somebody emptied it, or removed what Verify told them to.
+func (c *Client) fetch(ctx context.Context, key store.Key, download func(context.Context) (digests, error)) ([]Module, error) {
+	got, _, cached, err := store.Do(ctx, c.Store, key, func(ctx context.Context, _ string) (digests, error) { return download(ctx) })
 	if err != nil {
+		return nil, err
+	}
+	mods, err := c.locate(got)
+	if err != nil || !cached || !slices.ContainsFunc(mods, Module.missing) {
+		return mods, err
+	}
+	if got, err = download(ctx); err != nil {
 		return nil, err
 	}
 	return c.locate(got)
@@ -122,8 +132,12 @@ func (c *Client) download(ctx context.Context, goMod []byte, want recipes.Sums, 
 	cmd.Dir, cmd.Env = dir, env
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	runErr := cmd.Run()
+	runErr := run(cmd)
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
 	var got digests
+	var zips []string // of got
 	for dec := json.NewDecoder(&stdout); ; {
 		var d downloaded
 		if err := dec.Decode(&d); err == io.EOF {
@@ -131,39 +145,74 @@ func (c *Client) download(ctx context.Context, goMod []byte, want recipes.Sums, 
 		} else if err != nil {
 			return nil, fmt.Errorf("fetching modules: %w: reading the go command's answer: %w", ErrFetch, err)
 		}
-		m, err := c.admit(d, want)
+		m, err := admit(d, want)
 		if err != nil {
 			return nil, err
 		}
 		got = append(got, m)
+		zips = append(zips, d.Zip)
 	}
 	if runErr != nil {
-		return nil, fmt.Errorf("fetching modules: %w: %w: %s", ErrFetch, runErr, strings.TrimSpace(stderr.String()))
+		return nil, fmt.Errorf("fetching modules: %w: %w: %s", ErrFetch, runErr, advise(strings.TrimSpace(stderr.String())))
+	}
+	if err := c.digest(ctx, got, zips); err != nil {
+		return nil, err
 	}
 	slices.SortFunc(got, func(a, b artifact.Module) int { return strings.Compare(a.Path, b.Path) })
 	return got, nil
 }
 
-// admit holds one downloaded module against the sums and records its digest.
-func (c *Client) admit(d downloaded, want recipes.Sums) (artifact.Module, error) {
+// advise adds what to look at to what the go command said.
+func advise(said string) string {
+	if strings.Contains(said, "no space left on device") {
+		return said + "; free space there or choose another cache directory"
+	}
+	return said + "; is the module proxy (GOPROXY) within reach?"
+}
+
+// digest records the digest of each module's zip file, having read what the
+// file holds: of one that was in the cache already the go command takes the
+// hash from a file beside it.
+func (c *Client) digest(ctx context.Context, got digests, zips []string) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(max(1, c.CPUs))
+	for i, zip := range zips {
+		g.Go(func() error {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			m := module.Version{Path: got[i].Path, Version: got[i].Version}
+			sum, err := dirhash.HashZip(zip, dirhash.Hash1)
+			if err == nil && sum != got[i].Sum {
+				err = fmt.Errorf("it is %s, not %s", sum, got[i].Sum)
+			}
+			if err != nil {
+				return fmt.Errorf("fetching %s: %w: %w; remove %s and build again", m, ErrChanged, err, zip)
+			}
+			digest, _, err := artifact.DigestFile(zip)
+			got[i].Zip = &digest
+			return err
+		})
+	}
+	return g.Wait()
+}
+
+// admit holds one downloaded module against the sums.
+func admit(d downloaded, want recipes.Sums) (artifact.Module, error) {
 	m := module.Version{Path: d.Path, Version: d.Version}
 	if d.Error != "" {
 		if strings.Contains(d.Error, "checksum mismatch") || strings.Contains(d.Error, "SECURITY ERROR") {
 			return artifact.Module{}, fmt.Errorf("fetching %s: %w: %s", m, ErrChanged, d.Error)
 		}
-		return artifact.Module{}, fmt.Errorf("fetching %s: %w: %s; is the module proxy (GOPROXY) within reach?", m, ErrFetch, d.Error)
+		return artifact.Module{}, fmt.Errorf("fetching %s: %w: %s", m, ErrFetch, advise(d.Error))
 	}
 	switch sum := want[m]; {
 	case sum == "":
-		return artifact.Module{}, fmt.Errorf("fetching %s: %w: no hash of it is committed; run mage lock", m, ErrChanged)
+		return artifact.Module{}, fmt.Errorf("fetching %s: %w: no hash of it is committed; run go mod tidy in the recipe's folder and look at what changed", m, ErrChanged)
 	case sum != d.Sum:
 		return artifact.Module{}, fmt.Errorf("fetching %s: %w: it is %s, but %s is committed", m, ErrChanged, d.Sum, sum)
 	}
-	zip, _, err := artifact.DigestFile(d.Zip)
-	if err != nil {
-		return artifact.Module{}, fmt.Errorf("fetching %s: %w", m, err)
-	}
-	return artifact.Module{Path: d.Path, Version: d.Version, Sum: d.Sum, Zip: &zip}, nil
+	return artifact.Module{Path: d.Path, Version: d.Version, Sum: d.Sum}, nil
 }
 
 // environment is the go command's: what the person set for fetching, ours,
@@ -237,6 +286,12 @@ func (c *Client) Verify(ctx context.Context, mods []Module) error {
 		})
 	}
 	return g.Wait()
+}
+
+func (m Module) missing() bool {
+	_, zip := os.Stat(m.Zip)
+	_, dir := os.Stat(m.Dir)
+	return errors.Is(zip, fs.ErrNotExist) || errors.Is(dir, fs.ErrNotExist)
 }
 
 func (m Module) verify() error {

@@ -26,7 +26,7 @@ func (p *Pipeline) key(cell Cell) (store.Key, error) {
 		return store.Key{}, err
 	}
 	inputs := []string{
-		p.plan.Distribution.Name, r.Digest.String(), cell.Platform.String(), cell.Variant, tool.Hash,
+		p.tool.String(), p.plan.Distribution.Name, r.Digest.String(), cell.Platform.String(), cell.Variant, tool.Hash,
 		fmt.Sprint(p.Config.Hermetic || sandbox.Available() == nil),
 	}
 	for _, path := range r.Patches {
@@ -66,7 +66,7 @@ func (p *Pipeline) archive(ctx context.Context, b gobuild.Built) (packed, error)
 		write, name = archive.Zip, folder+".zip"
 	}
 	epoch := gobuild.Epoch(b.Source)
-	inputs := []string{name, epoch.String()}
+	inputs := []string{p.tool.String(), name, epoch.String()}
 	var members []archive.Member
 	for _, binary := range b.Binaries {
 		inputs = append(inputs, binary.Name, binary.Digest.String())

@@ -51,6 +51,7 @@ type Pipeline struct {
 	compiler *gobuild.Compiler
 	plan     *Plan
 	slots    *semaphore.Weighted // compilations and web interfaces at once
+	tool     artifact.Digest     // of this program: another one may archive or describe in another way
 }
 
 // Open prepares the store and everything that works in it.
@@ -69,6 +70,13 @@ func Open(cfg *config.Config, con *console.Console, plan *Plan) (*Pipeline, erro
 	packages := &npm.Client{Registry: cfg.Registry, Dir: s.Dir("npm")}
 	box := &toolchain.Box{Store: s, Modules: hostGo, NPM: packages, Pins: &plan.Distribution.Toolchains, Host: cfg.Host}
 	p := &Pipeline{Config: cfg, Console: con, store: s, box: box, hostGo: hostGo, plan: plan, slots: semaphore.NewWeighted(Slots(cfg))}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	if p.tool, _, err = artifact.DigestFile(self); err != nil {
+		return nil, fmt.Errorf("reading this program: %w", err)
+	}
 	p.workshop = &source.Workshop{
 		Store: s, Distribution: plan.Distribution, Patches: os.DirFS(filepath.Join(cfg.Root, "patches")),
 		UI: &interfaces{pipeline: p},
@@ -153,7 +161,9 @@ func (p *Pipeline) cell(ctx context.Context, cell Cell, target *dist.Dir) (item 
 	}
 	record := p.record(cell, built, packed)
 	record.Timing = clock.stop()
-	if _, _, _, err := store.Do(ctx, p.store, key, func(context.Context, string) (artifact.Record, error) { return record, nil }); err != nil {
+	// Of two runs at once the first one's record stays, also in what the second publishes.
+	record, _, _, err = store.Do(ctx, p.store, key, func(context.Context, string) (artifact.Record, error) { return record, nil })
+	if err != nil {
 		return dist.Item{}, err
 	}
 	return dist.Item{Record: record, Archive: packed.files, Binaries: built.Files}, nil

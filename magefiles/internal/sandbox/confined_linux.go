@@ -54,10 +54,24 @@ type answer struct {
 // maxAnswer bounds what is read of an answer, in bytes.
 const maxAnswer = 1 << 20
 
-var available = sync.OnceValue(func() error {
-	_, err := enter(context.Background(), order{}, nil, nil)
+var (
+	availablePlain    = sync.OnceValue(func() error { return try(order{}) })
+	availableWithProc = sync.OnceValue(func() error { return try(order{Proc: true}) })
+)
+
+// available tells the two apart because a container that hides parts of its
+// own /proc may have namespaces, but not another /proc.
+func available(proc bool) error {
+	if proc {
+		return availableWithProc()
+	}
+	return availablePlain()
+}
+
+func try(o order) error {
+	_, err := enter(context.Background(), o, nil, nil)
 	return err
-})
+}
 
 func confined(ctx context.Context, p plan) (Result, error) {
 	p = p.expand("", fmt.Sprintf("http://127.0.0.1:%d", servePort))

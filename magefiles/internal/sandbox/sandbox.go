@@ -73,7 +73,9 @@ type Spec struct {
 	Stdout io.Writer         // always by a pipe, so that no terminal is seen; nil discards
 	Stderr io.Writer
 	// Proc gives the command a read-only /proc that shows the processes of the
-	// sandbox and nothing else of the kernel (subset=pid, Linux 5.8).
+	// sandbox and nothing else of the kernel (subset=pid, Linux 5.8). Its
+	// mountinfo tells where on the host's file systems the mounts come from:
+	// ask only for a program that does not run without.
 	Proc bool
 	// Require makes it an error, wrapping ErrUnavailable, if the host cannot
 	// confine.
@@ -118,7 +120,7 @@ func Run(ctx context.Context, spec Spec) (Result, error) {
 	}
 	reason := errDenied
 	if !spec.Deny {
-		reason = Available()
+		reason = available(spec.Proc)
 	}
 	if reason == nil {
 		return confined(ctx, plan)
@@ -133,4 +135,4 @@ func Run(ctx context.Context, spec Spec) (Result, error) {
 
 // Available is nil, or says why the host cannot confine. It finds out by
 // preparing an empty sandbox, once in the life of the process.
-func Available() error { return available() }
+func Available() error { return available(false) }

@@ -253,7 +253,7 @@ func (b *Box) List() ([]Installed, error) {
 
 // place is where a tool is, or will be, unpacked.
 func (b *Box) place(tool artifact.Tool) string {
-	return filepath.Join(b.Store.Dir("toolchains"), strings.NewReplacer("/", "_", "@", "-").Replace(tool.Package))
+	return b.Store.Dir("toolchains", strings.NewReplacer("/", "_", "@", "-").Replace(tool.Package))
 }
 
 func isDir(name string) bool {

@@ -1,0 +1,157 @@
+package config
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"palisade/attestations/artifact"
+)
+
+// checkout makes a checkout the working directory, and an environment in
+// which nothing that Load reads is set but HOME and PATH. It returns both
+// directories.
+func checkout(t *testing.T) (root, home string) {
+	t.Helper()
+	root, home = t.TempDir(), t.TempDir()
+	for _, dir := range []string{"recipes", filepath.Join("patches", "deep")} {
+		if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(root, "recipes", "distribution.yaml"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{
+		"PALISADE_CACHE", "PALISADE_DIST", "GOPROXY", "GOSUMDB", "npm_config_registry", "NPM_CONFIG_REGISTRY",
+		"XDG_CACHE_HOME", "TERM", "CI",
+	} {
+		t.Setenv(name, "") // restored afterwards
+		os.Unsetenv(name)
+	}
+	t.Setenv("HOME", home)
+	t.Chdir(root)
+	return root, home
+}
+
+func TestDefaults(t *testing.T) {
+	root, home := checkout(t)
+	c, err := Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	user, err := os.UserCacheDir()
+	if err != nil || !strings.HasPrefix(user, home) {
+		t.Fatal(user, err)
+	}
+	if c.Root != root || c.Dist != filepath.Join(root, "dist") || c.Cache != filepath.Join(user, "palisade") || c.Registry != "https://registry.npmjs.org/" {
+		t.Errorf("got %+v", c)
+	}
+	if c.Host != (artifact.Platform{OS: runtime.GOOS, Arch: runtime.GOARCH}) || c.CPUs != runtime.GOMAXPROCS(0) || !filepath.IsAbs(c.Go) {
+		t.Errorf("got %+v", c)
+	}
+	if c.Hermetic || c.Offline || !c.Terminal {
+		t.Errorf("got %+v", c)
+	}
+	if runtime.GOOS == "linux" && c.Memory < 1<<26 {
+		t.Errorf("the machine has %d bytes", c.Memory)
+	}
+}
+
+func TestOverrides(t *testing.T) {
+	for _, tt := range []struct {
+		name, value string
+		got         func(c *Config) any
+		want        func(root string) any
+	}{
+		{"PALISADE_CACHE", "/some/cache", func(c *Config) any { return c.Cache }, func(string) any { return "/some/cache" }},
+		{"PALISADE_CACHE", "cache", func(c *Config) any { return c.Cache }, func(root string) any { return filepath.Join(root, "patches", "deep", "cache") }},
+		{"PALISADE_DIST", "../out", func(c *Config) any { return c.Dist }, func(root string) any { return filepath.Join(root, "patches", "out") }},
+		{"npm_config_registry", "http://localhost/npm", func(c *Config) any { return c.Registry }, func(string) any { return "http://localhost/npm" }},
+		{"NPM_CONFIG_REGISTRY", "http://localhost/NPM", func(c *Config) any { return c.Registry }, func(string) any { return "http://localhost/NPM" }},
+		{"XDG_CACHE_HOME", "/another", func(c *Config) any { return c.Cache }, func(string) any {
+			user, _ := os.UserCacheDir()
+			return filepath.Join(user, "palisade")
+		}},
+		{"TERM", "dumb", func(c *Config) any { return c.Terminal }, func(string) any { return false }},
+		{"CI", "1", func(c *Config) any { return c.Terminal }, func(string) any { return false }},
+	} {
+		t.Run(tt.name+"="+tt.value, func(t *testing.T) {
+			root, _ := checkout(t)
+			t.Setenv(tt.name, tt.value)
+			t.Chdir(filepath.Join(root, "patches", "deep")) // a directory below will do
+			c, err := Load()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, want := tt.got(c), tt.want(root); got != want || c.Root != root {
+				t.Errorf("got %v, want %v in %s", got, want, c.Root)
+			}
+		})
+	}
+	// npm prefers the one in small letters.
+	checkout(t)
+	t.Setenv("npm_config_registry", "small")
+	t.Setenv("NPM_CONFIG_REGISTRY", "LARGE")
+	if c, err := Load(); err != nil || c.Registry != "small" {
+		t.Errorf("got %+v, %v", c, err)
+	}
+}
+
+func TestLoadRefuses(t *testing.T) {
+	for _, tt := range []struct {
+		name, want string
+		change     func(t *testing.T)
+	}{
+		{"no checksum database", "GOSUMDB=off", func(t *testing.T) { t.Setenv("GOSUMDB", "off") }},
+		{"no checkout", "is not in a checkout", func(t *testing.T) { t.Chdir(t.TempDir()) }},
+		{"no go command", "the go command is not in PATH", func(t *testing.T) { t.Setenv("PATH", t.TempDir()) }},
+		{"no home", "set PALISADE_CACHE", func(t *testing.T) { t.Setenv("HOME", "") }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			checkout(t)
+			tt.change(t)
+			if c, err := Load(); !errors.Is(err, ErrUsage) || !strings.Contains(err.Error(), tt.want) || c != nil {
+				t.Errorf("got %+v, %v, want %s", c, err, tt.want)
+			}
+		})
+	}
+	checkout(t)
+	t.Setenv("HOME", "")
+	t.Setenv("PALISADE_CACHE", "/some/cache")
+	if _, err := Load(); err != nil {
+		t.Errorf("without a home, with PALISADE_CACHE: %v", err)
+	}
+}
+
+// What could loosen a check does not reach the commands that fetch; what says
+// where to fetch from does.
+func TestFetchEnvironment(t *testing.T) {
+	checkout(t)
+	dropped := []string{
+		"GOFLAGS", "GOTOOLCHAIN", "GOMODCACHE", "GOPATH", "GOCACHE", "GOCACHEPROG", "GOROOT", "GOWORK", "GONOSUMDB",
+		"GONOSUMCHECK", "GOPRIVATE", "GOINSECURE", "GO111MODULE", "GOEXPERIMENT", "GODEBUG", "GIT_DIR", "GIT_WORK_TREE",
+	}
+	kept := []string{"GOPROXY", "GOSUMDB", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR", "GOFLAGSX"}
+	for _, name := range append(dropped, kept...) {
+		t.Setenv(name, "a=b")
+	}
+	c, err := Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range dropped {
+		if slices.ContainsFunc(c.Fetch, func(kv string) bool { return strings.HasPrefix(kv, name+"=") }) {
+			t.Errorf("%s is passed on", name)
+		}
+	}
+	for _, name := range kept {
+		if !slices.Contains(c.Fetch, name+"=a=b") {
+			t.Errorf("%s is not passed on", name)
+		}
+	}
+}

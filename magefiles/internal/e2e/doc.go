@@ -1,0 +1,25 @@
+// Package e2e uses what dist/ holds the way a person would who downloaded it,
+// and refuses a release in which an archive, a binary or a web interface does
+// not do what the recipe says of it. It is tests alone, behind the build tag
+// e2e, because they need built components and a browser:
+//
+//	go tool mage build
+//	go test -tags e2e ./magefiles/internal/e2e
+//
+// The archives of this machine's platform are unpacked, each component is
+// started from its archive with the configuration that came with it, and the
+// web interfaces are loaded in headless Chromium, which has to be in PATH as
+// chromium, chromium-browser or google-chrome. A component that was not built,
+// or a browser that is not there, is a failure that says what to do: it is
+// never skipped. What the index says is checked of every platform.
+//
+// Everything listens on 127.0.0.1 alone, on ports that were free a moment
+// before, and is bounded in time.
+//
+// # Flags
+//
+//	-dist DIR         the results (default: dist/ of the checkout). A relative
+//	                  DIR is relative to this package's folder.
+//	-screenshots DIR  keep a picture of every page there (default: of a page
+//	                  that fails, in a new temporary directory)
+package e2e

@@ -1,0 +1,193 @@
+package house
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const (
+	module    = "palisade/"
+	internals = module + "magefiles/internal/"
+)
+
+// root is the checkout.
+func root(t *testing.T) string {
+	t.Helper()
+	dir, err := filepath.Abs("../../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "recipes", "distribution.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// A rule says what packages may import of this module. Each pattern, as
+// path.Match reads it, is of import paths without the module's own.
+type rule struct {
+	packages string
+	imports  []string
+	never    []string // import paths that must not be reached at all, of ours or others
+	std      bool     // nothing beyond the standard library is reached
+}
+
+// rules run from the leaf upwards. The first that fits a package is its own.
+var rules = []rule{
+	{packages: "attestations/artifact", std: true, never: []string{"os/exec"}},
+	{packages: "attestations/*", imports: []string{"attestations/*"}, never: []string{"os/exec", "plugin"}},
+	{packages: "patches", imports: []string{"attestations/artifact"}, never: []string{"os/exec"}},
+	{packages: "recipes", imports: []string{"attestations/artifact"}, never: []string{"os/exec"}},
+
+	{packages: "magefiles/internal/house"},
+	{packages: "magefiles/internal/stories"},
+	{packages: "magefiles/internal/e2e"},
+	{packages: "magefiles/internal/proxytest", imports: []string{"recipes"}},
+
+	// The top of the house: what the targets call, and the order of the stages.
+	{packages: "magefiles", imports: []string{"magefiles/internal/command"}},
+	{packages: "magefiles/internal/command", imports: append(below, "magefiles/internal/pipeline", "magefiles/internal/config", "magefiles/internal/console")},
+	{packages: "magefiles/internal/pipeline", imports: append(below, "magefiles/internal/config", "magefiles/internal/console", "attestations/*")},
+
+	// What builds takes values: neither the configuration nor the console, nor
+	// what is said of a result later.
+	{packages: "magefiles/internal/config", imports: []string{"attestations/artifact"}},
+	{packages: "magefiles/internal/console"},
+	{packages: "magefiles/internal/*", imports: below},
+}
+
+// below is what the packages that build may import of each other. That it runs
+// one way is the compiler's to refuse.
+var below = slices.Clip([]string{
+	"attestations/artifact", "patches", "recipes",
+	"magefiles/internal/archive", "magefiles/internal/dist", "magefiles/internal/gobuild", "magefiles/internal/image",
+	"magefiles/internal/modules", "magefiles/internal/npm", "magefiles/internal/repro", "magefiles/internal/sandbox",
+	"magefiles/internal/source", "magefiles/internal/store", "magefiles/internal/surroundings",
+	"magefiles/internal/toolchain", "magefiles/internal/webui",
+})
+
+func matches(patterns []string, importPath string) bool {
+	return slices.ContainsFunc(patterns, func(p string) bool {
+		ok, err := path.Match(p, importPath)
+		return ok && err == nil
+	})
+}
+
+// listed is what "go list" says of a package.
+type listed struct {
+	ImportPath                string
+	Standard                  bool
+	Imports                   []string
+	Deps                      []string
+	TestImports, XTestImports []string
+}
+
+// list is every package of this module and what it reaches, for one system.
+func list(t *testing.T, goos string) map[string]listed {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-e", "-deps", "-tags=mage,e2e", "-json=ImportPath,Standard,Imports,Deps,TestImports,XTestImports", "./...")
+	cmd.Dir, cmd.Env = root(t), append(os.Environ(), "GOOS="+goos, "CGO_ENABLED=0")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v\n%s", err, stderr.Bytes())
+	}
+	all := map[string]listed{}
+	for dec := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p listed
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			return all
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		all[p.ImportPath] = p
+	}
+}
+
+// TestImports holds the table of the design: artifact <- patches, recipes <-
+// magefiles/internal/* <- pipeline <- magefiles; attestations import only each
+// other.
+func TestImports(t *testing.T) {
+	for _, goos := range []string{"linux", "darwin"} {
+		all := list(t, goos)
+		for _, seen := range []string{"attestations/artifact", "patches", "recipes", "magefiles", "magefiles/internal/pipeline"} {
+			if _, ok := all[module+seen]; !ok {
+				t.Errorf("%s: go list does not know %s: this test looks at nothing", goos, seen)
+			}
+		}
+		for importPath, p := range all {
+			name, ours := strings.CutPrefix(importPath, module)
+			if !ours {
+				continue
+			}
+			i := slices.IndexFunc(rules, func(r rule) bool { return matches([]string{r.packages}, name) })
+			if i < 0 {
+				t.Errorf("no rule speaks of %s: decide what it may import", importPath)
+				continue
+			}
+			for _, broken := range rules[i].broken(p, all) {
+				t.Errorf("%s: %s", goos, broken)
+			}
+		}
+	}
+}
+
+func (r rule) broken(p listed, all map[string]listed) (why []string) {
+	for _, imported := range p.Imports {
+		if name, ours := strings.CutPrefix(imported, module); ours && !matches(r.imports, name) {
+			why = append(why, p.ImportPath+" imports "+imported)
+		}
+		if imported == "testing" && p.ImportPath != internals+"proxytest" {
+			why = append(why, p.ImportPath+" imports testing outside its tests")
+		}
+	}
+	for _, reached := range p.Deps {
+		if slices.Contains(r.never, reached) {
+			why = append(why, p.ImportPath+" reaches "+reached)
+		}
+		if d, ok := all[reached]; r.std && !(ok && d.Standard) {
+			why = append(why, p.ImportPath+" reaches "+reached+", which is not of the standard library")
+		}
+	}
+	if strings.HasPrefix(p.ImportPath, module+"attestations/") {
+		for _, imported := range slices.Concat(p.Deps, p.TestImports, p.XTestImports) {
+			if strings.HasPrefix(imported, module+"magefiles") {
+				why = append(why, p.ImportPath+" reaches "+imported)
+			}
+		}
+	}
+	return why
+}
+
+// The test sees what it is there to see.
+func TestImportsRefuses(t *testing.T) {
+	all := map[string]listed{"fmt": {Standard: true}, "example.org/x": {}}
+	for _, tt := range []struct {
+		rule rule
+		p    listed
+		want string
+	}{
+		{rules[0], listed{ImportPath: module + "attestations/artifact", Deps: []string{"fmt", "example.org/x"}}, "reaches example.org/x"},
+		{rules[1], listed{ImportPath: module + "attestations/verify", Deps: []string{"fmt", "os/exec"}}, "reaches os/exec"},
+		{rules[1], listed{ImportPath: module + "attestations/verify", Imports: []string{module + "patches"}}, "imports palisade/patches"},
+		{rules[1], listed{ImportPath: module + "attestations/verify", XTestImports: []string{internals + "source"}}, "reaches palisade/magefiles/internal/source"},
+		{rules[len(rules)-1], listed{ImportPath: internals + "source", Imports: []string{internals + "config"}}, "imports palisade/magefiles/internal/config"},
+		{rules[len(rules)-1], listed{ImportPath: internals + "source", Imports: []string{module + "attestations/signing"}}, "imports palisade/attestations/signing"},
+		{rules[len(rules)-1], listed{ImportPath: internals + "source", Imports: []string{module + "magefiles"}}, "imports palisade/magefiles"},
+		{rules[len(rules)-1], listed{ImportPath: internals + "source", Imports: []string{"testing"}}, "imports testing"},
+	} {
+		if why := tt.rule.broken(tt.p, all); len(why) != 1 || !strings.Contains(why[0], tt.want) {
+			t.Errorf("%+v: %q, want %q", tt.p, why, tt.want)
+		}
+	}
+}

@@ -1,0 +1,114 @@
+package stories
+
+import (
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"palisade/attestations/artifact"
+	"palisade/magefiles/internal/store"
+)
+
+// whole is an error if dist or the cache hold anything half-made. What a
+// killed run left under a temporary name is allowed unless tidy is set.
+func whole(ts *testscript.TestScript, tidy bool) error {
+	return errors.Join(wholeDist(distOf(ts), tidy), wholeCache(ts.Getenv("PALISADE_CACHE"), tidy))
+}
+
+func wholeDist(dir string, tidy bool) error {
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		if strings.HasPrefix(d.Name(), ".") {
+			if tidy {
+				return fmt.Errorf("%s was left behind", path)
+			}
+			return nil
+		}
+		if strings.HasSuffix(path, ".tar.gz") {
+			return wholeGzip(path)
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	f, err := os.Open(filepath.Join(dir, "release.json"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	defer f.Close()
+	m, err := artifact.ParseManifest(f)
+	if err != nil {
+		return err
+	}
+	for _, r := range m.Artifacts {
+		if digest, _, err := artifact.DigestFile(filepath.Join(dir, r.Name)); err != nil || digest != r.Digest {
+			return fmt.Errorf("release.json names %s, which is %v, %v", r.Name, digest, err)
+		}
+	}
+	cmd := exec.Command("sha256sum", "--check", "--strict", "SHA256SUMS")
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("SHA256SUMS: %w\n%s", err, out)
+	}
+	return nil
+}
+
+func wholeGzip(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	z, err := gzip.NewReader(f)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	if _, err := io.Copy(io.Discard, z); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return nil
+}
+
+// wholeCache reads every step that was kept, with all its files.
+func wholeCache(dir string, tidy bool) error {
+	places, err := filepath.Glob(filepath.Join(dir, "steps", "*", "*"))
+	if err != nil {
+		return err
+	}
+	for _, place := range places {
+		data, err := os.ReadFile(filepath.Join(place, "result.json"))
+		if err != nil {
+			return err
+		}
+		var kept struct{ Files []artifact.File }
+		if err := json.Unmarshal(data, &kept); err != nil {
+			return fmt.Errorf("%s: %w", place, err)
+		}
+		if err := (store.Entry{Dir: filepath.Join(place, "files"), Files: kept.Files}).Verify(context.Background()); err != nil {
+			return err
+		}
+	}
+	if !tidy {
+		return nil
+	}
+	left, err := filepath.Glob(filepath.Join(dir, "tmp", "*"))
+	if err == nil && len(left) > 0 {
+		err = fmt.Errorf("temporary directories were left behind: %q", left)
+	}
+	return err
+}

@@ -1,0 +1,209 @@
+package stories
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	mathrand "math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/mod/module"
+	"golang.org/x/mod/sumdb"
+	"golang.org/x/mod/sumdb/dirhash"
+	"golang.org/x/mod/sumdb/note"
+	modzip "golang.org/x/mod/zip"
+	"golang.org/x/tools/txtar"
+)
+
+// A world is what a story can reach: a module proxy and a checksum database.
+// It is the same for all stories until one of them changes it.
+type world struct {
+	url, verifier string
+	close         func()
+
+	work   string
+	mu     sync.Mutex
+	sent   map[module.Version]packed // by the proxy
+	known  map[module.Version]packed // says the checksum database
+	held   map[module.Version]bool
+	memory remembered
+	end    chan struct{} // closed when the story ends
+}
+
+// packed is a module version as a proxy sends it.
+type packed struct {
+	mod, zip      []byte
+	sum, goModSum string
+	path          module.Version
+}
+
+type worldKey struct{}
+
+// released is when every fixture module was.
+var released = time.Date(2026, time.January, 2, 3, 4, 5, 0, time.UTC)
+
+func newWorld(work string) (*world, error) {
+	w := &world{work: work, sent: map[module.Version]packed{}, known: map[module.Version]packed{}, held: map[module.Version]bool{}, end: make(chan struct{})}
+	all, err := packAll()
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range all {
+		w.sent[p.path], w.known[p.path] = p, p
+	}
+	signer, verifier, err := note.GenerateKey(rand.Reader, "sums.example.test")
+	if err != nil {
+		return nil, err
+	}
+	w.verifier = verifier
+	mux := http.NewServeMux()
+	mux.Handle("/proxy/", http.StripPrefix("/proxy/", http.HandlerFunc(w.proxy)))
+	mux.Handle("/sumdb/", http.StripPrefix("/sumdb", sumdb.NewServer(sumdb.NewTestServer(signer, w.sums))))
+	server := httptest.NewServer(mux)
+	w.url = server.URL
+	w.close = func() {
+		close(w.end)
+		server.CloseClientConnections()
+		server.Close()
+	}
+	return w, nil
+}
+
+// sums is what the checksum database knows of a module.
+func (w *world) sums(path, version string) ([]byte, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	p, ok := w.known[module.Version{Path: path, Version: version}]
+	if !ok {
+		return nil, os.ErrNotExist
+	}
+	return fmt.Appendf(nil, "%s %s %s\n%s %s/go.mod %s\n", path, version, p.sum, path, version, p.goModSum), nil
+}
+
+func (w *world) proxy(rw http.ResponseWriter, r *http.Request) {
+	escaped, file, ok := strings.Cut(r.URL.Path, "/@v/")
+	ext := filepath.Ext(file)
+	path, err := module.UnescapePath(escaped)
+	if !ok || err != nil {
+		http.NotFound(rw, r)
+		return
+	}
+	version, err := module.UnescapeVersion(strings.TrimSuffix(file, ext))
+	if err != nil {
+		http.NotFound(rw, r)
+		return
+	}
+	v := module.Version{Path: path, Version: version}
+	w.mu.Lock()
+	p, ok := w.sent[v]
+	held := w.held[v]
+	w.mu.Unlock()
+	switch {
+	case !ok:
+		http.NotFound(rw, r)
+	case ext == ".info":
+		_ = json.NewEncoder(rw).Encode(map[string]any{"Version": version, "Time": released})
+	case ext == ".mod":
+		_, _ = rw.Write(p.mod)
+	case ext == ".zip" && held:
+		w.hold(rw, r, p.zip)
+	case ext == ".zip":
+		_, _ = rw.Write(p.zip)
+	default:
+		http.NotFound(rw, r)
+	}
+}
+
+// hold sends half of a zip file, says so by a file, and waits for the end of
+// the client or of the story.
+func (w *world) hold(rw http.ResponseWriter, r *http.Request, zip []byte) {
+	rw.Header().Set("Content-Length", fmt.Sprint(len(zip)))
+	_, _ = rw.Write(zip[:len(zip)/2])
+	_ = http.NewResponseController(rw).Flush()
+	_ = os.WriteFile(filepath.Join(w.work, "held"), nil, 0o644)
+	select {
+	case <-r.Context().Done():
+	case <-w.end:
+	}
+}
+
+// change makes the proxy, and the checksum database too if it is told, have
+// another content for v.
+func (w *world) change(v module.Version, dir string, everywhere bool) error {
+	p, err := pack(v, dir)
+	if err != nil {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.sent[v] = p
+	if everywhere {
+		w.known[v] = p
+	}
+	return nil
+}
+
+// packAll packs every fixture module, once.
+var packAll = sync.OnceValues(func() ([]packed, error) {
+	var all []packed
+	for name, dir := range built.modules {
+		path, version, _ := strings.Cut(name, "@")
+		p, err := pack(module.Version{Path: path, Version: version}, dir)
+		if err != nil {
+			return nil, fmt.Errorf("packing %s: %w", name, err)
+		}
+		all = append(all, p)
+	}
+	return all, nil
+})
+
+func pack(v module.Version, dir string) (packed, error) {
+	p := packed{path: v}
+	var zip bytes.Buffer
+	err := modzip.CreateFromDir(&zip, v, dir)
+	if err != nil {
+		return packed{}, err
+	}
+	p.zip = zip.Bytes()
+	if p.mod, err = os.ReadFile(filepath.Join(dir, "go.mod")); err != nil {
+		return packed{}, err
+	}
+	if p.sum, err = dirhash.HashDir(dir, v.String(), dirhash.Hash1); err != nil {
+		return packed{}, err
+	}
+	p.goModSum, err = goModSum(p.mod)
+	return p, err
+}
+
+// ballastSize makes every stage that reads, packs or writes the ballast last
+// long enough to be met in the middle.
+const ballastSize = 24 << 20
+
+// unpackModules lays out testdata/modules.txtar below dir, and gives the
+// module ballast its weight: bytes that do not compress, the same every time.
+func unpackModules(dir string) (map[string]string, error) {
+	a, err := txtar.ParseFile("testdata/modules.txtar")
+	if err != nil {
+		return nil, err
+	}
+	weight := make([]byte, ballastSize)
+	_, _ = mathrand.NewChaCha8([32]byte{}).Read(weight)
+	a.Files = append(a.Files, txtar.File{Name: "example.test/ballast@v1.0.0/weight.bin", Data: weight})
+	all := map[string]string{}
+	for _, f := range a.Files {
+		at := strings.Index(f.Name, "@")
+		end := at + strings.Index(f.Name[at:], "/")
+		all[f.Name[:end]] = filepath.Join(dir, filepath.FromSlash(f.Name[:end]))
+		if err := writeNew(filepath.Join(dir, filepath.FromSlash(f.Name)), f.Data); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
