@@ -26,7 +26,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/mod/modfile"
 	"golang.org/x/mod/module"
 
 	"palisade/attestations/artifact"
@@ -92,25 +91,6 @@ type Bundle struct {
 	Sum     string `yaml:"-"`
 }
 
-// A Lock is what go.mod and go.sum say.
-type Lock struct {
-	Go       string // the toolchain's version, "1.26.8"
-	Upstream string // the upstream module's version, "v0.315.0"
-	GoMod    []byte
-	GoSum    []byte
-	Sums     Sums
-	Requires []module.Version // as go.mod lists them
-}
-
-// Find returns the version at which the lock requires a module.
-func (l Lock) Find(modulePath string) (module.Version, bool) {
-	i := slices.IndexFunc(l.Requires, func(m module.Version) bool { return m.Path == modulePath })
-	if i < 0 {
-		return module.Version{}, false
-	}
-	return l.Requires[i], true
-}
-
 // Variants are the ways in which every component can be built: hardened with
 // all patches, vanilla with none but those that its interface needs.
 func Variants() []string { return []string{"hardened", "vanilla"} }
@@ -150,32 +130,17 @@ func Load(fsys fs.FS, d *Distribution, name string) (*Recipe, error) {
 }
 
 func (r *Recipe) loadLock(*Distribution) error {
-	var err error
-	if r.Lock.GoMod, err = readFile(r.Dir, "go.mod"); err != nil {
-		return err
-	}
-	if r.Lock.GoSum, err = readFile(r.Dir, "go.sum"); err != nil {
-		return err
-	}
-	if r.Lock.Sums, err = ParseSums("go.sum", r.Lock.GoSum); err != nil {
-		return err
-	}
-	f, err := modfile.Parse("go.mod", r.Lock.GoMod, nil)
+	goMod, err := readFile(r.Dir, "go.mod")
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrInvalid, err)
+		return err
 	}
-	if f.Toolchain == nil {
-		return fmt.Errorf("%w: go.mod has no toolchain line: it pins the Go that builds", ErrInvalid)
+	goSum, err := readFile(r.Dir, "go.sum")
+	if err != nil {
+		return err
 	}
-	r.Lock.Go = strings.TrimPrefix(f.Toolchain.Name, "go")
-	for _, q := range f.Require {
-		r.Lock.Requires = append(r.Lock.Requires, q.Mod)
+	if r.Lock, err = ParseLock(r.Module, goMod, goSum); err != nil {
+		return err
 	}
-	up, ok := r.Lock.Find(r.Module)
-	if !ok {
-		return fmt.Errorf("%w: go.mod does not require %s", ErrInvalid, r.Module)
-	}
-	r.Lock.Upstream = up.Version
 	patched, err := readFile(r.Dir, "patched.sum")
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err

@@ -7,10 +7,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -18,8 +16,6 @@ import (
 	"palisade/magefiles/internal/config"
 	"palisade/magefiles/internal/console"
 	"palisade/magefiles/internal/pipeline"
-	"palisade/magefiles/internal/store"
-	"palisade/recipes"
 )
 
 // Selection is what a person asked for.
@@ -109,43 +105,6 @@ func rows(records []artifact.Record) [][]string {
 		all = append(all, []string{r.Name, fmt.Sprintf("%.1f MiB", float64(r.Size)/(1<<20)), r.Digest.String(), fmt.Sprintf("%.1f s", seconds)})
 	}
 	return all
-}
-
-// Lock writes the patched.sum of one recipe, or of all, and prints each line
-// that changed.
-func Lock(ctx context.Context, component string) error {
-	if component == "all" {
-		component = ""
-	}
-	s, err := open(Selection{Component: component}, false)
-	if err != nil {
-		return outcome(err)
-	}
-	defer s.console.Close()
-	for _, cell := range s.plan.Cells {
-		r := cell.Recipe
-		sums, err := s.pipeline.Sums(ctx, r)
-		if err != nil {
-			return outcome(err)
-		}
-		changes := recipes.DiffSums(r.Patched, sums)
-		for _, line := range changes {
-			fmt.Fprintf(os.Stdout, "%s: %s\n", r.Name, line)
-		}
-		if len(changes) == 0 {
-			s.console.Notef("%s: patched.sum is up to date", r.Name)
-			continue
-		}
-		name := filepath.Join(s.config.Root, "recipes", r.Name, "patched.sum")
-		err = store.WriteFile(name, 0o644, func(w io.Writer) error {
-			_, err := w.Write(sums.Encode())
-			return err
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // Toolchain prints every pin for this machine and where it is unpacked.

@@ -169,15 +169,24 @@ func (p *Pipeline) cell(ctx context.Context, cell Cell, target *dist.Dir) (item 
 	return dist.Item{Record: record, Archive: packed.files, Binaries: built.Files}, nil
 }
 
-// fetch brings a recipe's modules with the Go that the recipe pins.
+// fetch brings a recipe's modules.
 func (p *Pipeline) fetch(ctx context.Context, r *recipes.Recipe) (source.Tree, error) {
-	golang, err := p.box.Go(ctx, r.Lock.Go)
+	pinned, err := p.pinned(ctx, r)
 	if err != nil {
 		return source.Tree{}, err
 	}
-	pinned := *p.hostGo
-	pinned.Go = filepath.Join(golang.Dir, "bin", "go")
-	return source.Fetch(ctx, &pinned, r)
+	return source.Fetch(ctx, pinned, r)
+}
+
+// pinned fetches with the Go that the recipe pins.
+func (p *Pipeline) pinned(ctx context.Context, r *recipes.Recipe) (*modules.Client, error) {
+	golang, err := p.box.Go(ctx, r.Lock.Go)
+	if err != nil {
+		return nil, err
+	}
+	client := *p.hostGo
+	client.Go = filepath.Join(golang.Dir, "bin", "go")
+	return &client, nil
 }
 
 func (p *Pipeline) compile(ctx context.Context, clock *stopwatch, patched source.Patched, cell Cell) (gobuild.Built, error) {
@@ -190,31 +199,6 @@ func (p *Pipeline) compile(ctx context.Context, clock *stopwatch, patched source
 	built, err := p.compiler.Build(ctx, patched, gobuild.Target{Platform: cell.Platform, Variant: cell.Variant})
 	clock.cached(built.Cached)
 	return built, err
-}
-
-// Sums is what a recipe's patched.sum ought to hold, for every variant.
-func (p *Pipeline) Sums(ctx context.Context, r *recipes.Recipe) (recipes.Sums, error) {
-	line := p.Console.Cell("locking " + r.Name)
-	line.Stage("fetching")
-	tree, err := p.fetch(ctx, r)
-	if err != nil {
-		line.Done(err)
-		return nil, err
-	}
-	all := recipes.Sums{}
-	line.Stage("patching")
-	for _, v := range recipes.Variants() {
-		sums, err := p.workshop.Sums(ctx, tree, v)
-		if err != nil {
-			line.Done(err)
-			return nil, fmt.Errorf("variant %s: %w", v, err)
-		}
-		for m, sum := range sums {
-			all[m] = sum
-		}
-	}
-	line.Done(nil)
-	return all, nil
 }
 
 // A stopwatch times the stages of a cell. Time is shown and recorded, and

@@ -54,7 +54,9 @@ func become(c change, args []string) error {
 		if err := unix.Sethostname([]byte(c.Host)); err != nil {
 			return fmt.Errorf("setting the host name: %w", err)
 		}
-		if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil {
+		// What may be inherited goes with it, and so the ambient set.
+		var none [2]unix.CapUserData
+		if err := unix.Capset(&unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}, &none[0]); err != nil {
 			return fmt.Errorf("dropping capabilities: %w", err)
 		}
 	}

@@ -1,0 +1,40 @@
+package modules
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+)
+
+// Tidy is what "go mod tidy" makes of a lock, in a directory of its own. What
+// go.sum holds already is kept to: another hash for it is an error. What is
+// new is confirmed by the checksum database.
+func (c *Client) Tidy(ctx context.Context, goMod, goSum, tools []byte) (tidyMod, tidySum []byte, err error) {
+	dir, remove, err := c.Store.Temp("tidy")
+	if err != nil {
+		return nil, nil, err
+	}
+	defer remove()
+	for name, data := range map[string][]byte{"go.mod": goMod, "go.sum": goSum, "tools.go": tools} {
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+			return nil, nil, err
+		}
+	}
+	env, err := c.environment(ctx, dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	cmd := exec.CommandContext(ctx, c.Go, "mod", "tidy")
+	cmd.Dir, cmd.Env = dir, env
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return nil, nil, fmt.Errorf("tidying the lock: %w: %w\n%s", ErrFetch, err, bytes.TrimSpace(out))
+	}
+	if tidyMod, err = os.ReadFile(filepath.Join(dir, "go.mod")); err != nil {
+		return nil, nil, err
+	}
+	tidySum, err = os.ReadFile(filepath.Join(dir, "go.sum"))
+	return tidyMod, tidySum, err
+}

@@ -1,0 +1,218 @@
+package pipeline
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"testing"
+	"testing/fstest"
+
+	"palisade/attestations/artifact"
+	"palisade/magefiles/internal/console"
+	"palisade/magefiles/internal/store"
+	"palisade/recipes"
+)
+
+// The table of contents is what a cell goes through.
+func TestStages(t *testing.T) {
+	text, err := os.ReadFile("pipeline.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := func(name string) []byte {
+		found := regexp.MustCompile(`(?ms)^func \(p \*Pipeline\) ` + name + `\(.*?^}`).Find(text)
+		if found == nil {
+			t.Fatalf("there is no method %s", name)
+		}
+		return found
+	}
+	cell := bytes.Replace(body("cell"), []byte("p.compile("), body("compile"), 1)
+	var begun []string
+	for _, m := range regexp.MustCompile(`clock\.begin\("(\w+)"\)`).FindAllSubmatch(cell, -1) {
+		if name := string(m[1]); name != "waiting" { // is no work
+			begun = append(begun, name)
+		}
+	}
+	begun = append(begun, "publishing") // of all cells at once
+	var listed []string
+	for _, s := range Stages {
+		listed = append(listed, s.Name)
+	}
+	if !slices.Equal(begun, listed) {
+		t.Errorf("a cell goes through %q, but Stages lists %q", begun, listed)
+	}
+}
+
+func open(t *testing.T) *Pipeline {
+	t.Helper()
+	cfg := here(t)
+	plan, err := NewPlan(cfg, Selection{Platform: "all", Variant: "hardened,vanilla"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	silent, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { silent.Close() })
+	con := console.New(silent, silent, console.Plain(true))
+	t.Cleanup(con.Close)
+	p, err := Open(cfg, con, plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// keys is the key of every cell, by its name.
+func keys(t *testing.T, p *Pipeline) map[string]store.Key {
+	t.Helper()
+	all := map[string]store.Key{}
+	for _, c := range p.plan.Cells {
+		k, err := p.key(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[c.String()] = k
+	}
+	return all
+}
+
+// Each change makes the cells that it concerns anew, and no other.
+func TestKey(t *testing.T) {
+	p := open(t)
+	before := keys(t, p)
+	seen := map[store.Key]string{}
+	for name, k := range before {
+		if other := seen[k]; other != "" {
+			t.Errorf("%s has the key of %s", name, other)
+		}
+		seen[k] = name
+	}
+	for _, tt := range []struct {
+		name     string
+		change   func(t *testing.T, p *Pipeline)
+		concerns func(c Cell) bool
+	}{
+		{"nothing", func(*testing.T, *Pipeline) {}, func(Cell) bool { return false }},
+		{"a patch for both variants", func(t *testing.T, p *Pipeline) {
+			editPatch(t, p, "alertmanager/v0.34.2/0001-serve-the-ui-of-0.31.1.patch")
+		},
+			func(c Cell) bool { return c.Recipe.Name == "alertmanager" }},
+		{"a patch for one", func(t *testing.T, p *Pipeline) { editPatch(t, p, "prometheus/v0.315.0/0001-refuse-the-old-ui.patch") },
+			func(c Cell) bool { return c.Recipe.Name == "prometheus" && c.Variant == "hardened" }},
+		{"a recipe", func(t *testing.T, p *Pipeline) {
+			for i, c := range p.plan.Cells {
+				if c.Recipe.Name == "pushgateway" {
+					r := *c.Recipe
+					r.Digest = artifact.DigestBytes([]byte("changed"))
+					p.plan.Cells[i].Recipe = &r
+				}
+			}
+		}, func(c Cell) bool { return c.Recipe.Name == "pushgateway" }},
+		{"the script of an interface", func(t *testing.T, p *Pipeline) {
+			for i, c := range p.plan.Cells {
+				if c.Recipe.Name == "prometheus" {
+					r := *c.Recipe
+					r.Dir = fstest.MapFS{"ui.mjs": {Data: []byte("changed")}}
+					p.plan.Cells[i].Recipe = &r
+				}
+			}
+		}, func(c Cell) bool { return c.Recipe.Name == "prometheus" }},
+		{"the toolchain", func(t *testing.T, p *Pipeline) {
+			g := &p.plan.Distribution.Toolchains.Go[0]
+			g.Hosts = map[artifact.Platform]string{p.Config.Host: "h1:other="}
+		}, func(Cell) bool { return true }},
+		{"the distribution", func(t *testing.T, p *Pipeline) { p.plan.Distribution.Name = "other" }, func(Cell) bool { return true }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := open(t)
+			tt.change(t, p)
+			after := keys(t, p)
+			for _, c := range p.plan.Cells {
+				if changed := after[c.String()] != before[c.String()]; changed != tt.concerns(c) {
+					t.Errorf("%s: changed is %v", c, changed)
+				}
+			}
+		})
+	}
+}
+
+// editPatch changes a comment of a shipped patch.
+func editPatch(t *testing.T, p *Pipeline, name string) {
+	t.Helper()
+	fsys := fstest.MapFS{}
+	err := fs.WalkDir(p.workshop.Patches, ".", func(file string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		data, err := fs.ReadFile(p.workshop.Patches, file)
+		fsys[file] = &fstest.MapFile{Data: data}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, ok := bytes.CutPrefix(fsys[name].Data, []byte("Description: "))
+	if !ok {
+		t.Fatalf("%s does not begin with its description", name)
+	}
+	fsys[name].Data = append([]byte("Description: Changed "), data...)
+	p.workshop.Patches = fsys
+}
+
+// A machine for which no toolchain is pinned is told so before anything starts.
+func TestKeyUnpinned(t *testing.T) {
+	p := open(t)
+	p.box.Host = artifact.Platform{OS: "plan9", Arch: "386"}
+	if _, err := p.key(p.plan.Cells[0]); err == nil {
+		t.Error("a key without a toolchain")
+	}
+}
+
+func TestSameBinaries(t *testing.T) {
+	one, two := artifact.DigestBytes([]byte("1")), artifact.DigestBytes([]byte("2"))
+	binaries := []artifact.Binary{{Name: "bell", Digest: one}}
+	if err := sameBinaries(binaries, []artifact.File{{Name: "f/LICENSE", Digest: two}, {Name: "f/bell", Digest: one}}, "f"); err != nil {
+		t.Error(err)
+	}
+	for _, members := range [][]artifact.File{nil, {{Name: "f/bell", Digest: two}}, {{Name: "bell", Digest: one}}} {
+		if err := sameBinaries(binaries, members, "f"); !errors.Is(err, store.ErrCorrupt) {
+			t.Errorf("%v: got %v", members, err)
+		}
+	}
+}
+
+// What a bundle or a build is made of decides its key.
+func TestInterfaceInputs(t *testing.T) {
+	p := open(t)
+	ui := p.workshop.UI
+	bundle := &recipes.Recipe{UI: &recipes.UI{Bundle: &recipes.Bundle{Module: "m", Version: "v1.0.0", Sum: "h1:a="}}}
+	before, err := ui.Inputs(bundle)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bundle.UI.Bundle.Sum = "h1:b="
+	if after, err := ui.Inputs(bundle); err != nil || slices.Equal(before, after) {
+		t.Errorf("another hash: %q, %v", after, err)
+	}
+	build := &recipes.Recipe{Dir: os.DirFS(filepath.Join(p.Config.Root, "recipes", "prometheus")), UI: &recipes.UI{Pnpm: &recipes.Pnpm{
+		Dir: "web/ui", Script: "ui.mjs", Node: "24.21.0", Pnpm: "10.28.0",
+	}}}
+	if _, err := ui.Inputs(build); err != nil {
+		t.Error(err)
+	}
+	for _, change := range []func(*recipes.Pnpm){
+		func(u *recipes.Pnpm) { u.Script = "none.mjs" }, func(u *recipes.Pnpm) { u.Node = "1.0.0" }, func(u *recipes.Pnpm) { u.Pnpm = "1.0.0" },
+	} {
+		changed := *build.UI.Pnpm
+		change(&changed)
+		if got, err := ui.Inputs(&recipes.Recipe{Dir: build.Dir, UI: &recipes.UI{Pnpm: &changed}}); err == nil {
+			t.Errorf("%+v: got %q", changed, got)
+		}
+	}
+}
