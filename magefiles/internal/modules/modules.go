@@ -208,7 +208,7 @@ func admit(d downloaded, want recipes.Sums) (artifact.Module, error) {
 	}
 	switch sum := want[m]; {
 	case sum == "":
-		return artifact.Module{}, fmt.Errorf("fetching %s: %w: no hash of it is committed; run go mod tidy in the recipe's folder and look at what changed", m, ErrChanged)
+		return artifact.Module{}, fmt.Errorf("fetching %s: %w: no hash of it is committed; run mage lock and look at what changed", m, ErrChanged)
 	case sum != d.Sum:
 		return artifact.Module{}, fmt.Errorf("fetching %s: %w: it is %s, but %s is committed", m, ErrChanged, d.Sum, sum)
 	}

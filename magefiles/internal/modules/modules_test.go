@@ -120,7 +120,7 @@ func TestChangedOnTheWay(t *testing.T) {
 		}, func(p *proxytest.Proxy) string { return p.Sums[module.Version{Path: "other"}] }, "SECURITY ERROR"},
 		{"proxy and database differ from lock", func(*testing.T, *proxytest.Proxy) {},
 			func(*proxytest.Proxy) string { return "h1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=" }, "but h1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA= is committed"},
-		{"lock has no hash", func(*testing.T, *proxytest.Proxy) {}, func(*proxytest.Proxy) string { return "" }, "no hash of it is committed; run go mod tidy"},
+		{"lock has no hash", func(*testing.T, *proxytest.Proxy) {}, func(*proxytest.Proxy) string { return "" }, "no hash of it is committed; run mage lock"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			p, c := belfry(t)

@@ -29,8 +29,10 @@ func (c *Client) Tidy(ctx context.Context, goMod, goSum, tools []byte) (tidyMod,
 	}
 	cmd := exec.CommandContext(ctx, c.Go, "mod", "tidy")
 	cmd.Dir, cmd.Env = dir, env
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return nil, nil, fmt.Errorf("tidying the lock: %w: %w\n%s", ErrFetch, err, bytes.TrimSpace(out))
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := run(cmd); err != nil {
+		return nil, nil, fmt.Errorf("tidying the lock: %w: %w\n%s", ErrFetch, err, bytes.TrimSpace(out.Bytes()))
 	}
 	if tidyMod, err = os.ReadFile(filepath.Join(dir, "go.mod")); err != nil {
 		return nil, nil, err

@@ -153,6 +153,10 @@ func enterLocked(ctx context.Context, o order, stdout, stderr io.Writer) (answer
 	reportW.Close()
 	if err != nil {
 		specW.Close()
+		if errors.Is(err, unix.ENOSPC) {
+			// Of clone this speaks of no disk, and must not be taken for one.
+			err = errors.New("the limit on namespaces is reached (sysctl user.max_user_namespaces)")
+		}
 		return answer{}, fmt.Errorf("starting it in new namespaces: %w", err)
 	}
 	go func() {

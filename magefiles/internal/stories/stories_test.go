@@ -27,19 +27,20 @@
 package stories
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
-	"golang.org/x/mod/module"
 	"golang.org/x/tools/txtar"
 
 	"palisade/attestations/artifact"
@@ -182,12 +183,12 @@ func setup(e *testscript.Env) error {
 	}
 	base.Files = append(base.Files, txtar.File{Name: "recipes/distribution.yaml", Data: distribution})
 	for _, f := range base.Files {
+		if path.Base(f.Name) == "go.mod" {
+			f.Data = bytes.ReplaceAll(f.Data, []byte("$GO"), []byte(goVersion()))
+		}
 		if err := writeNew(filepath.Join(checkout, filepath.FromSlash(f.Name)), f.Data); err != nil {
 			return err
 		}
-	}
-	if err := lock(checkout); err != nil {
-		return err
 	}
 	for _, d := range []string{"bin", "cache", "home"} {
 		if err := os.Mkdir(filepath.Join(e.WorkDir, d), 0o700); err != nil {
@@ -224,37 +225,6 @@ func setup(e *testscript.Env) error {
 		"CLOSED":         "http://127.0.0.1:1", // nobody listens there
 	} {
 		e.Setenv(name, value)
-	}
-	return nil
-}
-
-// lock completes every recipe's lock: the toolchain line of the repository's
-// own pin, and a go.sum that holds every fixture module.
-func lock(checkout string) error {
-	all, err := packAll()
-	if err != nil {
-		return err
-	}
-	sums := recipes.Sums{}
-	for _, p := range all {
-		sums[p.path] = p.sum
-		sums[module.Version{Path: p.path.Path, Version: p.path.Version + "/go.mod"}] = p.goModSum
-	}
-	names, err := filepath.Glob(filepath.Join(checkout, "*", "*", "go.mod"))
-	if err != nil {
-		return err
-	}
-	for _, name := range names {
-		data, err := os.ReadFile(name)
-		if err != nil {
-			return err
-		}
-		if err := os.WriteFile(name, append(data, "\ntoolchain go"+goVersion()+"\n"...), 0o644); err != nil {
-			return err
-		}
-		if err := writeNew(filepath.Join(filepath.Dir(name), "go.sum"), sums.Encode()); err != nil {
-			return err
-		}
 	}
 	return nil
 }

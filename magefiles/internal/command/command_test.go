@@ -1,0 +1,146 @@
+package command
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"palisade/attestations/artifact"
+	"palisade/magefiles/internal/config"
+)
+
+// status is what the targets make of an error: 1 where it names none.
+func status(err error) int {
+	if s := (interface{ Status() int })(nil); errors.As(err, &s) {
+		return s.Status()
+	}
+	return 1
+}
+
+func TestOutcome(t *testing.T) {
+	for _, tt := range []struct {
+		err  error
+		want int
+	}{
+		{fmt.Errorf("choosing: %w: no such thing", config.ErrUsage), 2},
+		{failure{ErrNotReproducible, statusRefused}, 3},
+		{fs.ErrNotExist, 1},
+	} {
+		got := outcome(tt.err)
+		if status(got) != tt.want || !errors.Is(got, tt.err) || got.Error() != tt.err.Error() {
+			t.Errorf("%v: got %v with status %d, want %d", tt.err, got, status(got), tt.want)
+		}
+	}
+	if err := outcome(nil); err != nil {
+		t.Errorf("nothing became %v", err)
+	}
+}
+
+// Wrong usage is found before the directory of results is made.
+func TestUsageStartsNothing(t *testing.T) {
+	root, err := filepath.Abs("../../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(root)
+	dir := t.TempDir()
+	t.Setenv("PALISADE_CACHE", filepath.Join(dir, "cache"))
+	t.Setenv("PALISADE_DIST", filepath.Join(dir, "dist"))
+	t.Setenv("GOSUMDB", "")
+	for name, do := range map[string]func() error{
+		"component": func() error { return Build(t.Context(), Selection{Component: "promethus"}, false) },
+		"platform":  func() error { return Build(t.Context(), Selection{Platform: "linux"}, true) },
+		"variant":   func() error { return Reproducible(t.Context(), Selection{Variant: "fast"}) },
+		"lock":      func() error { return Lock(t.Context(), "promethus") },
+		"bench":     func() error { return Bench(t.Context(), "promethus") },
+	} {
+		if err := do(); status(err) != 2 || !strings.Contains(err.Error(), "; there are: ") {
+			t.Errorf("%s: got %v with status %d", name, err, status(err))
+		}
+		if _, err := os.Stat(filepath.Join(dir, "dist")); err == nil {
+			t.Errorf("%s: it made the directory of results", name)
+		}
+	}
+}
+
+// A build elsewhere hears how to fetch, and nothing else of this place.
+func TestKeep(t *testing.T) {
+	got := keep([]string{
+		"PATH=/bin", "HOME=/h", "GOPROXY=p", "GOSUMDB=s", "https_proxy=x", "NO_PROXY=n", "SSL_CERT_FILE=f",
+		"npm_config_registry=r", "TZ=UTC", "USER=u", "PALISADE_CACHE=c", "TERM=xterm", "GOFLAGS=-x",
+	})
+	want := []string{"PATH=/bin", "GOPROXY=p", "GOSUMDB=s", "https_proxy=x", "NO_PROXY=n", "SSL_CERT_FILE=f", "npm_config_registry=r"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// said runs do and returns what it printed as a result.
+func said(t *testing.T, do func() error) (string, error) {
+	t.Helper()
+	f, err := os.Create(filepath.Join(t.TempDir(), "stdout"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	stdout := os.Stdout
+	os.Stdout = f
+	defer func() { os.Stdout = stdout }()
+	result := do()
+	text, err := os.ReadFile(f.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text), result
+}
+
+func TestReport(t *testing.T) {
+	here, there := t.TempDir(), t.TempDir()
+	records := []artifact.Record{{Name: "a.bin", Digest: artifact.DigestBytes([]byte("a"))}, {Name: "b.bin", Digest: artifact.DigestBytes([]byte("b"))}}
+	for _, dir := range []string{here, there} {
+		for _, name := range []string{"a", "b"} {
+			if err := os.WriteFile(filepath.Join(dir, name+".bin"), []byte(name), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	pass := fmt.Sprintf("PASS a.bin %s\n", records[0].Digest)
+	text, err := said(t, func() error { return report(records, here, there) })
+	if want := pass + fmt.Sprintf("PASS b.bin %s\n", records[1].Digest); err != nil || text != want {
+		t.Errorf("equal: %v\n%s", err, text)
+	}
+	if err := os.WriteFile(filepath.Join(there, "b.bin"), []byte("B"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	text, err = said(t, func() error { return report(records, here, there) })
+	if !errors.Is(err, ErrNotReproducible) || status(err) != 3 || !strings.HasPrefix(text, pass+"FAIL b.bin ") || !strings.Contains(text, "\n  b.bin") {
+		t.Errorf("one differs: %v with status %d\n%s", err, status(err), text)
+	}
+	if err := os.Remove(filepath.Join(there, "a.bin")); err != nil {
+		t.Fatal(err)
+	}
+	if text, err = said(t, func() error { return report(records, here, there) }); status(err) != 3 || !strings.HasPrefix(text, "FAIL a.bin ") {
+		t.Errorf("one is missing: %v\n%s", err, text)
+	}
+}
+
+func TestWriteLock(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "patched.sum"), []byte("old"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := writeLock(dir, map[string][]byte{"go.mod": []byte("m"), "go.sum": []byte("s"), "patched.sum": nil}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	names, err := filepath.Glob(filepath.Join(dir, "*"))
+	if err != nil || len(names) != 2 || filepath.Base(names[0]) != "go.mod" {
+		t.Errorf("got %q, %v", names, err)
+	}
+}
