@@ -10,6 +10,7 @@ import (
 
 	"palisade/attestations/artifact"
 	"palisade/magefiles/internal/config"
+	"palisade/magefiles/internal/pipeline"
 	"palisade/magefiles/internal/repro"
 	"palisade/magefiles/internal/store"
 	"palisade/magefiles/internal/surroundings"
@@ -26,6 +27,9 @@ var ErrNotReproducible = errors.New("not reproducible")
 func Reproducible(ctx context.Context, sel Selection) error {
 	cfg, err := config.Load()
 	if err != nil {
+		return outcome(err)
+	}
+	if _, err := pipeline.NewPlan(cfg, sel); err != nil {
 		return outcome(err)
 	}
 	s, err := store.Open(cfg.Cache)
@@ -124,13 +128,11 @@ func report(records []artifact.Record, here, there string) error {
 	if err != nil {
 		return err
 	}
-	failed := map[string]bool{}
-	for _, d := range differences {
-		failed[d.File] = true
-	}
 	for _, r := range records {
+		// The list of differences has an end; the digest has the last word.
+		digest, _, err := artifact.DigestFile(filepath.Join(there, r.Name))
 		result := "PASS"
-		if failed[r.Name] {
+		if err != nil || digest != r.Digest {
 			result = "FAIL"
 		}
 		fmt.Fprintf(os.Stdout, "%s %s %s\n", result, r.Name, r.Digest)

@@ -46,7 +46,6 @@ type Config struct {
 	Registry string            // of npm packages
 	Fetch    []string          // environment of the commands that fetch, without what those set themselves
 	Hermetic bool              // a build without a sandbox is an error
-	Offline  bool              // nothing may be fetched
 	Terminal bool              // stderr can show a live view
 }
 

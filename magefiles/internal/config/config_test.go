@@ -54,7 +54,7 @@ func TestDefaults(t *testing.T) {
 	if c.Host != (artifact.Platform{OS: runtime.GOOS, Arch: runtime.GOARCH}) || c.CPUs != runtime.GOMAXPROCS(0) || !filepath.IsAbs(c.Go) {
 		t.Errorf("got %+v", c)
 	}
-	if c.Hermetic || c.Offline || !c.Terminal {
+	if c.Hermetic || !c.Terminal {
 		t.Errorf("got %+v", c)
 	}
 	if runtime.GOOS == "linux" && c.Memory < 1<<26 {

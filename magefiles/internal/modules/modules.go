@@ -234,6 +234,7 @@ func (c *Client) environment(ctx context.Context, dir string) ([]string, error) 
 	return append(slices.Clone(c.Env),
 		"GOENV=off", "GOTOOLCHAIN=local", "GOWORK=off", "GOFLAGS=-mod=mod", "GOVCS=*:off",
 		"GOPROXY="+set.GOPROXY, "GOSUMDB="+set.GOSUMDB,
+		"XDG_CONFIG_HOME="+c.Store.Dir("config"), // where the go command counts what it does
 		"GOPATH="+c.Store.Dir("gopath"), "GOMODCACHE="+c.Cache(), "GOCACHE="+c.Store.Dir("go-build"),
 	), nil
 }
