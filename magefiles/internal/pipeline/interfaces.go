@@ -11,6 +11,7 @@ import (
 	"golang.org/x/mod/sumdb/dirhash"
 
 	"palisade/attestations/artifact"
+	"palisade/magefiles/internal/sandbox"
 	"palisade/magefiles/internal/source"
 	"palisade/magefiles/internal/store"
 	"palisade/magefiles/internal/webui"
@@ -33,7 +34,9 @@ func (i *interfaces) Inputs(r *recipes.Recipe) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []string{"pnpm", r.UI.Pnpm.Dir, string(script), node.Hash, pnpm.Hash, fmt.Sprint(i.pipeline.Config.Hermetic)}, nil
+	// What was made without a sandbox is never taken where one is there or asked for.
+	sandboxed := fmt.Sprint(i.pipeline.Config.Hermetic, sandbox.Available() == nil)
+	return []string{"pnpm", r.UI.Pnpm.Dir, string(script), node.Hash, pnpm.Hash, sandboxed}, nil
 }
 
 func (i *interfaces) tools(p *recipes.Pnpm) (node, pnpm artifact.Tool, err error) {

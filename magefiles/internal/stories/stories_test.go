@@ -9,9 +9,10 @@
 // Beside testscript's own commands:
 //
 //	status N command...      the command has to end with status N
-//	publish M@V DIR          M@V is what DIR holds, says the world
-//	serve M@V DIR            the proxy says so, and the checksum database does not
-//	hold M@V                 the proxy sends half of the module's zip file and no more
+//	publish M@V DIR          module version M@V is what DIR holds, for proxy and
+//	                         checksum database; which never changes what it once said
+//	serve M@V DIR            the same for the proxy alone
+//	hold M@V                 the proxy sends half of the module's zip file and waits
 //	flip FILE                changes one byte in the middle of the file, and nothing else
 //	edit FILE OLD NEW        replaces text that has to be there
 //	drop FILE TEXT           removes the lines that hold the text
@@ -23,7 +24,11 @@
 //	tidy                     the same, and no temporary file is left
 //	interrupt SIG WHEN ARG.. runs palisade until a file matches WHEN, then sends
 //	                         the signal; nothing that it started may live on
-//	release PATTERN...       the facts of release.json, as lines on stdout
+//	release PATTERN...       the facts of release.json that match, as lines on stdout
+//
+// What a checkout and the proxy hold is in testdata/checkout.txtar and
+// testdata/modules.txtar. Who changes a module there changes its hashes in
+// go.sum and patched.sum: the failing story shows the new ones.
 package stories
 
 import (
@@ -55,6 +60,7 @@ var update = flag.Bool("update", false, "write what was seen into the stories' g
 
 // built is what all stories share.
 var built struct {
+	skip         string // why no story is told
 	root         string // of the repository
 	binary       string // the compiled magefiles
 	cache        string // the user's, out of which toolchains and compiled packages are taken
@@ -74,12 +80,12 @@ func TestMain(m *testing.M) {
 
 func prepared(m *testing.M) (int, error) {
 	if testing.Short() {
-		fmt.Fprintln(os.Stderr, "stories: skipped by -short: each of them compiles with the real toolchain")
-		return 0, nil
+		built.skip = "each story compiles with the real toolchain: not under -short"
+	} else if runtime.GOOS != "linux" {
+		built.skip = "the stories need Linux's namespaces and /proc, to make faults and to see them"
 	}
-	if runtime.GOOS != "linux" {
-		fmt.Fprintln(os.Stderr, "stories: skipped: they need Linux's namespaces and /proc to make and to see faults")
-		return 0, nil
+	if built.skip != "" {
+		return m.Run(), nil
 	}
 	dir, err := os.MkdirTemp("", "palisade-stories-")
 	if err != nil {
@@ -158,6 +164,9 @@ func installToolchain(cfg *config.Config) error {
 func goVersion() string { return built.distribution.Toolchains.Go[0].Version }
 
 func TestStories(t *testing.T) {
+	if built.skip != "" {
+		t.Skip(built.skip)
+	}
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		Setup:               setup,

@@ -1,6 +1,7 @@
 package stories
 
 import (
+	"archive/zip"
 	"compress/gzip"
 	"context"
 	"encoding/json"
@@ -38,6 +39,9 @@ func wholeDist(dir string, tidy bool) error {
 		}
 		if strings.HasSuffix(path, ".tar.gz") {
 			return wholeGzip(path)
+		}
+		if strings.HasSuffix(path, ".zip") {
+			return wholeZip(path)
 		}
 		return nil
 	})
@@ -80,6 +84,24 @@ func wholeGzip(path string) error {
 	}
 	if _, err := io.Copy(io.Discard, z); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
+	}
+	return nil
+}
+
+func wholeZip(path string) error {
+	z, err := zip.OpenReader(path)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	defer z.Close()
+	for _, member := range z.File {
+		r, err := member.Open()
+		if err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+		if _, err := io.Copy(io.Discard, r); err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
 	}
 	return nil
 }
