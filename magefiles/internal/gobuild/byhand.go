@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"palisade/magefiles/internal/sandbox"
 	"palisade/magefiles/internal/source"
@@ -13,35 +14,37 @@ import (
 
 // ByHand runs the go command that Build runs, with the same arguments,
 // environment and modules, as somebody would at a prompt: without a sandbox
-// and without checking anything. It is what the benchmark compares Build
-// with; its binaries go to out, and nothing else takes them.
-func (c *Compiler) ByHand(ctx context.Context, p source.Patched, t Target, out string) error {
+// and without checking anything. It returns the processor time of that
+// command and what it started, which the benchmark compares Build with. The
+// binaries go to out, and nothing else takes them.
+func (c *Compiler) ByHand(ctx context.Context, p source.Patched, t Target, out string) (time.Duration, error) {
 	cmd, err := c.command(p, t)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	golang, err := c.Box.Go(ctx, p.Tree.Recipe().Lock.Go)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	work, remove, err := c.Store.Temp("by-hand")
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer remove()
 	for _, d := range []string{"build", "modcache"} {
 		if err := os.Mkdir(filepath.Join(work, d), 0o755); err != nil {
-			return err
+			return 0, err
 		}
 	}
 	spec, err := c.spec(p, golang, cmd, work, out)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	var log bytes.Buffer
 	spec.Stdout, spec.Stderr, spec.Deny, spec.Require = &log, &log, true, false
-	if _, err := sandbox.Run(ctx, spec); err != nil {
-		return fmt.Errorf("compiling %s by hand: %w\n%s", p.Tree.Recipe().Name, err, bytes.TrimSpace(log.Bytes()))
+	result, err := sandbox.Run(ctx, spec)
+	if err != nil {
+		return 0, fmt.Errorf("compiling %s by hand: %w\n%s", p.Tree.Recipe().Name, err, bytes.TrimSpace(log.Bytes()))
 	}
-	return nil
+	return result.User + result.System, nil
 }
