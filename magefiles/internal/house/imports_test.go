@@ -69,7 +69,7 @@ var rules = []rule{
 // one way is the compiler's to refuse.
 var below = slices.Clip([]string{
 	"attestations/artifact", "patches", "recipes",
-	"magefiles/internal/archive", "magefiles/internal/dist", "magefiles/internal/gobuild", "magefiles/internal/image",
+	"magefiles/internal/archive", "magefiles/internal/child", "magefiles/internal/dist", "magefiles/internal/gobuild", "magefiles/internal/image",
 	"magefiles/internal/modules", "magefiles/internal/npm", "magefiles/internal/repro", "magefiles/internal/sandbox",
 	"magefiles/internal/source", "magefiles/internal/store", "magefiles/internal/surroundings",
 	"magefiles/internal/toolchain", "magefiles/internal/webui",

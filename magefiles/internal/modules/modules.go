@@ -26,6 +26,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"palisade/attestations/artifact"
+	"palisade/magefiles/internal/child"
 	"palisade/magefiles/internal/store"
 	"palisade/recipes"
 )
@@ -132,7 +133,7 @@ func (c *Client) download(ctx context.Context, goMod []byte, want recipes.Sums, 
 	cmd.Dir, cmd.Env = dir, env
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	runErr := run(cmd)
+	runErr := child.Run(cmd)
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}

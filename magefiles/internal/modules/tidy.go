@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+
+	"palisade/magefiles/internal/child"
 )
 
 // Tidy is what "go mod tidy" makes of a lock, in a directory of its own. What
@@ -31,7 +33,7 @@ func (c *Client) Tidy(ctx context.Context, goMod, goSum, tools []byte) (tidyMod,
 	cmd.Dir, cmd.Env = dir, env
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
-	if err := run(cmd); err != nil {
+	if err := child.Run(cmd); err != nil {
 		return nil, nil, fmt.Errorf("tidying the lock: %w: %w\n%s", ErrFetch, err, bytes.TrimSpace(out.Bytes()))
 	}
 	if tidyMod, err = os.ReadFile(filepath.Join(dir, "go.mod")); err != nil {

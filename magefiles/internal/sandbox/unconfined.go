@@ -11,6 +11,8 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+
+	"palisade/magefiles/internal/child"
 )
 
 // unconfined runs the plan as an ordinary process: it hides nothing, but
@@ -50,7 +52,7 @@ func unconfined(ctx context.Context, p plan) (Result, error) {
 	cmd.Env = append([]string{}, p.Env...) // nil would be the host's
 	cmd.Stdout, cmd.Stderr = piped(p.Stdout), piped(p.Stderr)
 	group(cmd)
-	err = cmd.Run()
+	err = child.Run(cmd)
 	var res Result
 	if cmd.ProcessState != nil {
 		res.User, res.System = cmd.ProcessState.UserTime(), cmd.ProcessState.SystemTime()
