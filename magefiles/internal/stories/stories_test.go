@@ -51,6 +51,7 @@ import (
 	"palisade/attestations/artifact"
 	"palisade/magefiles/internal/config"
 	"palisade/magefiles/internal/modules"
+	"palisade/magefiles/internal/npm"
 	"palisade/magefiles/internal/store"
 	"palisade/magefiles/internal/toolchain"
 	"palisade/recipes"
@@ -65,6 +66,7 @@ var built struct {
 	binary       string // the compiled magefiles
 	cache        string // the user's, out of which toolchains and compiled packages are taken
 	distribution *recipes.Distribution
+	box          *toolchain.Box    // the user's toolchains
 	modules      map[string]string // directory of each fixture module, by path@version
 }
 
@@ -153,11 +155,12 @@ func installToolchain(cfg *config.Config) error {
 			return err
 		}
 	}
-	box := &toolchain.Box{
+	built.box = &toolchain.Box{
 		Store: s, Pins: &built.distribution.Toolchains, Host: cfg.Host,
 		Modules: &modules.Client{Go: cfg.Go, Env: cfg.Fetch, Store: s, CPUs: cfg.CPUs},
+		NPM:     &npm.Client{Registry: cfg.Registry, Dir: s.Dir("npm")},
 	}
-	_, err = box.Go(context.Background(), goVersion())
+	_, err = built.box.Go(context.Background(), goVersion())
 	return err
 }
 

@@ -31,7 +31,6 @@ type PnpmInput struct {
 	Out     string            // becomes Assets.Dir; made when missing, must be empty
 	Epoch   time.Time         // SOURCE_DATE_EPOCH
 	Require bool              // an error rather than a build that is not hermetic
-	Deny    bool              // as if the host had no namespaces: see sandbox.Spec
 	Log     io.Writer         // what the tools print; nil for nowhere
 }
 
@@ -252,7 +251,6 @@ func (b *build) spec(libs []hostLib, args ...string) sandbox.Spec {
 		},
 		Proc:    true, // TypeScript 7's compiler asks /proc/self/exe where it is
 		Require: b.Require,
-		Deny:    b.Deny,
 		Temp:    filepath.Dir(b.work),
 	}
 }
