@@ -40,7 +40,7 @@ func (p *Pipeline) key(cell Cell) (store.Key, error) {
 		}
 	}
 	if r.UI != nil {
-		ui, err := p.workshop.UI.Inputs(r)
+		ui, err := p.interfaces.Inputs(r)
 		if err != nil {
 			return store.Key{}, err
 		}
@@ -131,7 +131,7 @@ func sameBinaries(binaries []artifact.Binary, members []artifact.File, folder st
 // record is what the manifest says of an artifact.
 func (p *Pipeline) record(cell Cell, b gobuild.Built, a packed) artifact.Record {
 	r := cell.Recipe
-	upstream, _ := b.Source.Tree.Upstream()
+	upstream, _ := b.Source.Tree.Upstream() // Fetch saw to it
 	rec := artifact.Record{
 		Name: a.File.Name, Size: a.File.Size, Digest: a.File.Digest,
 		Component: r.Name, Version: r.FullVersion(p.plan.Distribution, cell.Variant), UpstreamVersion: r.Version,
@@ -144,7 +144,7 @@ func (p *Pipeline) record(cell Cell, b gobuild.Built, a packed) artifact.Record 
 		rec.Patched = append(rec.Patched, s.Artifact())
 	}
 	if r.UI != nil && r.UI.Pnpm != nil {
-		node, pnpm, _ := p.workshop.UI.(*interfaces).tools(r.UI.Pnpm) // key() resolved both
+		node, pnpm, _ := p.interfaces.tools(r.UI.Pnpm) // key resolved both
 		rec.Toolchains = append(rec.Toolchains, node, pnpm)
 	}
 	slices.SortFunc(rec.Toolchains, func(x, y artifact.Tool) int { return strings.Compare(x.Name, y.Name) })

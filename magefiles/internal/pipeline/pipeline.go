@@ -44,14 +44,15 @@ type Pipeline struct {
 	Config  *config.Config
 	Console *console.Console
 
-	store    *store.Store
-	box      *toolchain.Box
-	hostGo   *modules.Client // runs the go command of the host: fetches the pinned one
-	workshop *source.Workshop
-	compiler *gobuild.Compiler
-	plan     *Plan
-	slots    *semaphore.Weighted // compilations and web interfaces at once
-	tool     artifact.Digest     // of this program: another one may archive or describe in another way
+	store      *store.Store
+	box        *toolchain.Box
+	hostGo     *modules.Client // runs the go command of the host: fetches the pinned one
+	workshop   *source.Workshop
+	interfaces *interfaces
+	compiler   *gobuild.Compiler
+	plan       *Plan
+	slots      *semaphore.Weighted // compilations and web interfaces at once
+	tool       artifact.Digest     // of this program: another one may archive or describe in another way
 }
 
 // Open prepares the store and everything that works in it.
@@ -70,6 +71,7 @@ func Open(cfg *config.Config, con *console.Console, plan *Plan) (*Pipeline, erro
 	packages := &npm.Client{Registry: cfg.Registry, Dir: s.Dir("npm")}
 	box := &toolchain.Box{Store: s, Modules: hostGo, NPM: packages, Pins: &plan.Distribution.Toolchains, Host: cfg.Host}
 	p := &Pipeline{Config: cfg, Console: con, store: s, box: box, hostGo: hostGo, plan: plan, slots: semaphore.NewWeighted(Slots(cfg))}
+	p.interfaces = &interfaces{pipeline: p}
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -79,7 +81,7 @@ func Open(cfg *config.Config, con *console.Console, plan *Plan) (*Pipeline, erro
 	}
 	p.workshop = &source.Workshop{
 		Store: s, Distribution: plan.Distribution, Patches: os.DirFS(filepath.Join(cfg.Root, "patches")),
-		UI: &interfaces{pipeline: p},
+		UI: p.interfaces,
 	}
 	p.compiler = &gobuild.Compiler{Store: s, Modules: hostGo, Box: box, Distribution: plan.Distribution, Hermetic: cfg.Hermetic}
 	return p, nil
