@@ -235,7 +235,8 @@ func (c *Client) environment(ctx context.Context, dir string) ([]string, error) 
 	return append(slices.Clone(c.Env),
 		"GOENV=off", "GOTOOLCHAIN=local", "GOWORK=off", "GOFLAGS=-mod=mod", "GOVCS=*:off",
 		"GOPROXY="+set.GOPROXY, "GOSUMDB="+set.GOSUMDB,
-		"XDG_CONFIG_HOME="+c.Store.Dir("config"), // where the go command counts what it does
+		// Nowhere to count what it does: it would leave a process behind that writes there.
+		"XDG_CONFIG_HOME="+os.DevNull,
 		"GOPATH="+c.Store.Dir("gopath"), "GOMODCACHE="+c.Cache(), "GOCACHE="+c.Store.Dir("go-build"),
 	), nil
 }
