@@ -8,6 +8,8 @@ import (
 	"testing/fstest"
 
 	"github.com/rogpeppe/go-internal/txtar"
+
+	"palisade/attestations/artifact"
 )
 
 // good is a file system rooted at recipes/ in which everything loads.
@@ -54,6 +56,9 @@ func TestLoad(t *testing.T) {
 		t.Errorf("recipe is %+v", r)
 	}
 	if r.Archive[0].As != "LICENSE" || r.Archive[1].As != "default.yml" {
+		t.Errorf("archive is %+v", r.Archive)
+	}
+	if r.Archive[2].As != "ring.yml" || r.Archive[3].As != "bell.service" {
 		t.Errorf("archive is %+v", r.Archive)
 	}
 	if r.StampedRevision() != r.Commit {
@@ -103,6 +108,15 @@ func TestLoadRefuses(t *testing.T) {
 		{"archive leads out", bell, "docs/LICENSE", "../LICENSE", `archive member "../LICENSE"`},
 		{"archive is absolute", bell, "docs/LICENSE", "/etc/passwd", `archive member "/etc/passwd"`},
 		{"archive names a folder", bell, "as: default.yml", "as: etc/default.yml", `as "etc/default.yml"`},
+		{"archive names neither", bell, "  - own: bell.service\n    only: linux\n", "  - as: bell.service\n", "archive member 4 names no file"},
+		{"archive's own leads out", bell, "own: bell.service", "own: ../clock/recipe.yaml", `archive member "../clock/recipe.yaml"`},
+		{"archive's own is hidden beside upstream's", bell, "own: ring.yml", "own: ../ring.yml", `archive member "../ring.yml" is not a plain name`},
+		{"archive's own is missing", bell, "own: ring.yml", "own: rong.yml", `archive member "rong.yml" is not a file of this recipe`},
+		{"archive's own is the lock", bell, "own: ring.yml", "own: go.mod", `archive member "go.mod" is not a plain name, or a file that the build needs`},
+		{"archive's own is the recipe's folder", bell, "own: bell.service", "own: .", `archive member "." as "." is not a plain path and name`},
+		{"archive of no such system", bell, "only: linux", "only: windows", `archive member "bell.service": only "windows" is none`},
+		{"archive holds a name twice", bell, "as: default.yml", "as: ring.yml", `archive member "docs/ring.yml": ring.yml is there twice`},
+		{"archive holds a binary's name", bell, "as: default.yml", "as: bell", `archive member "docs/bell.yml": bell is there twice`},
 		{"archive hides", bell, "as: default.yml", "as: .default.yml", `as ".default.yml"`},
 		{"no platforms", bell, "platforms: [linux/amd64]", "", "platforms is empty"},
 		{"platform malformed", bell, "[linux/amd64]", "[Linux]", "recipe.yaml:"},
@@ -153,7 +167,7 @@ func TestLoadRefusesFiles(t *testing.T) {
 			t.Errorf("without %s: %v", name, err)
 		}
 	}
-	for _, tt := range []struct{ recipe, stray string }{{"bell", "notes.txt"}, {"bell", "ui.mjs"}, {"clock", "ui.sum"}, {"clock", "web/ui.mjs"}} {
+	for _, tt := range []struct{ recipe, stray string }{{"bell", "notes.txt"}, {"bell", "docs/ring.yml"}, {"bell", "ui.mjs"}, {"clock", "ui.sum"}, {"clock", "web/ui.mjs"}} {
 		fsys := good(t)
 		fsys[tt.recipe+"/"+tt.stray] = &fstest.MapFile{}
 		if _, _, err := load(fsys, tt.recipe); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), tt.stray+" is not a file of this recipe") {
@@ -195,6 +209,31 @@ func TestDigest(t *testing.T) {
 	delete(fsys, "bell/tools.go")
 	if _, ok := seen[digest(fsys)]; ok {
 		t.Error("a file less leaves the digest")
+	}
+}
+
+// Vanilla archives carry what upstream's do; what is for one system is in no
+// other's.
+func TestMembers(t *testing.T) {
+	r, _, err := load(good(t), "bell")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct{ os, variant, want string }{
+		{"linux", "hardened", "docs/LICENSE docs/bell.yml ring.yml bell.service"},
+		{"linux", "vanilla", "docs/LICENSE docs/bell.yml docs/ring.yml"},
+		{"windows", "hardened", "docs/LICENSE docs/bell.yml ring.yml"},
+	} {
+		var got []string
+		for _, m := range r.Members(artifact.Platform{OS: tt.os, Arch: "amd64"}, tt.variant) {
+			if (m.From == "") == (m.Own == "") {
+				t.Errorf("%s is of both or neither", m.As)
+			}
+			got = append(got, m.From+m.Own)
+		}
+		if strings.Join(got, " ") != tt.want {
+			t.Errorf("%s, %s: got %q, want %s", tt.os, tt.variant, got, tt.want)
+		}
 	}
 }
 

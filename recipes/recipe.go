@@ -13,9 +13,12 @@
 //	patched.sum   the hashes of the sealed modules, in go.sum's format
 //	ui.mjs        (ui: pnpm) builds the web interface
 //	ui.sum        (ui: bundle) the hash of the module that holds it
+//
+// and the files that an "own:" of its archive names.
 package recipes
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -62,10 +65,14 @@ type Binary struct {
 	Package string `yaml:"package"` // import path
 }
 
-// A Member is a file of upstream's source that the archive carries.
+// A Member is a file that the archive carries: upstream's, or the recipe's own.
+// One that names both is upstream's in vanilla archives, for which nothing of
+// ours is made, and the recipe's own in all others.
 type Member struct {
-	From string `yaml:"from"` // slash-separated, below the module's root
-	As   string `yaml:"as"`   // file name in the archive; the last element of From if empty
+	From string `yaml:"from"` // upstream's: slash-separated, below the module's root
+	Own  string `yaml:"own"`  // a file of the recipe's folder
+	As   string `yaml:"as"`   // file name in the archive; that of Own, or of From, if empty
+	Only string `yaml:"only"` // the one operating system whose archives carry it; all if empty
 }
 
 // UI says how the web interface that is embedded comes to be. Exactly one of
@@ -94,6 +101,23 @@ type Bundle struct {
 // Variants are the ways in which every component can be built: hardened with
 // all patches, vanilla with none but those that its interface needs.
 func Variants() []string { return []string{"hardened", "vanilla"} }
+
+// Members is what the archive for a platform and variant carries beside the
+// binaries, in the recipe's order. Either From or Own of each is set.
+func (r *Recipe) Members(p artifact.Platform, variant string) []Member {
+	var all []Member
+	for _, m := range r.Archive {
+		if variant == "vanilla" {
+			m.Own = ""
+		} else if m.Own != "" {
+			m.From = ""
+		}
+		if (m.From != "" || m.Own != "") && (m.Only == "" || m.Only == p.OS) {
+			all = append(all, m)
+		}
+	}
+	return all
+}
 
 // Builds reports whether the recipe builds for p.
 func (r *Recipe) Builds(p artifact.Platform) bool { return slices.Contains(r.Platforms, p) }
@@ -196,6 +220,11 @@ func (r *Recipe) digestFolder(*Distribution) error {
 
 // knows reports whether name is one of the files that the package comment lists.
 func (r *Recipe) knows(name string) bool {
+	return r.needs(name) || slices.ContainsFunc(r.Archive, func(m Member) bool { return m.Own == name })
+}
+
+// needs reports whether the build reads the file called name.
+func (r *Recipe) needs(name string) bool {
 	switch name {
 	case "recipe.yaml", "go.mod", "go.sum", "tools.go", "patched.sum":
 		return true
@@ -264,21 +293,52 @@ func (r *Recipe) Validate(d *Distribution) error {
 			return bad("patches names %s, which go.mod does not require", p)
 		}
 	}
-	for i := range r.Archive {
-		m := &r.Archive[i]
-		if m.As == "" {
-			m.As = path.Base(m.From)
-		}
-		if !fs.ValidPath(m.From) || m.As != path.Base(m.As) || strings.HasPrefix(m.As, ".") {
-			return bad("archive member %q as %q is not a plain path and name", m.From, m.As)
-		}
-	}
 	for _, p := range r.Platforms {
 		if !slices.Contains(d.Platforms, p) {
 			return bad("platform %s is not one of the distribution's", p)
 		}
 	}
+	if err := r.validateArchive(bad); err != nil {
+		return err
+	}
 	return r.validateUI(d, bad)
+}
+
+func (r *Recipe) validateArchive(bad func(string, ...any) error) error {
+	taken := map[string]bool{}
+	for _, b := range r.Binaries {
+		taken[b.Name], taken[b.Name+".exe"] = true, true
+	}
+	for i := range r.Archive {
+		m := &r.Archive[i]
+		name := cmp.Or(m.From, m.Own)
+		if name == "" {
+			return bad("archive member %d names no file: it needs from or own", i+1)
+		}
+		if m.As == "" {
+			m.As = path.Base(cmp.Or(m.Own, m.From))
+		}
+		if !fs.ValidPath(name) || m.As != path.Base(m.As) || strings.HasPrefix(m.As, ".") {
+			return bad("archive member %q as %q is not a plain path and name", name, m.As)
+		}
+		if taken[m.As] {
+			return bad("archive member %q: %s is there twice", name, m.As)
+		}
+		taken[m.As] = true
+		if m.Only != "" && !slices.ContainsFunc(r.Platforms, func(p artifact.Platform) bool { return p.OS == m.Only }) {
+			return bad("archive member %q: only %q is none of the recipe's operating systems", name, m.Only)
+		}
+		if m.Own == "" {
+			continue
+		}
+		if m.Own != path.Base(m.Own) || r.needs(m.Own) {
+			return bad("archive member %q is not a plain name, or a file that the build needs", m.Own)
+		}
+		if info, err := fs.Stat(r.Dir, m.Own); err != nil || !info.Mode().IsRegular() {
+			return bad("archive member %q is not a file of this recipe", m.Own)
+		}
+	}
+	return nil
 }
 
 func (r *Recipe) validateUI(d *Distribution, bad func(string, ...any) error) error {

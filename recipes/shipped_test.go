@@ -5,6 +5,8 @@ import (
 	"go/token"
 	"io/fs"
 	"os"
+	"path"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -139,6 +141,103 @@ func TestShippedPatched(t *testing.T) {
 		slices.Sort(want)
 		if !slices.Equal(got, want) {
 			t.Errorf("%s/patched.sum holds\n\t%s\nwant\n\t%s\nmage lock %s writes it", r.Name, strings.Join(got, "\n\t"), strings.Join(want, "\n\t"), r.Name)
+		}
+	}
+}
+
+// secret is what no file of ours may hold, not even as an example: a bcrypt
+// hash, a key or certificate, or a password in the configuration itself.
+var secret = regexp.MustCompile(`\$2[abxy]?\$|-----BEGIN|(?m)^[ #-]*(password|bearer_token|credentials|client_secret): *[^ #]`)
+
+// Every component brings the rules by which it serves, the same ones but for
+// its name, and a unit; nothing that ships is secret.
+func TestShippedFiles(t *testing.T) {
+	_, all := shipped(t)
+	text := func(r *Recipe, name string) string {
+		data, err := fs.ReadFile(r.Dir, name)
+		if err != nil {
+			t.Error(err)
+		}
+		return string(data)
+	}
+	model := text(all[0], "web-config.yml")
+	for _, r := range all {
+		var names []string
+		for _, m := range r.Archive {
+			if m.Own == "" {
+				continue
+			}
+			names = append(names, m.As)
+			if found := secret.FindString(text(r, m.Own)); found != "" {
+				t.Errorf("%s/%s holds %q", r.Name, m.Own, found)
+			}
+		}
+		for _, want := range []string{"web-config.yml", r.Name + ".service"} {
+			if !slices.Contains(names, want) {
+				t.Errorf("the archive of %s carries no %s of ours", r.Name, want)
+			}
+		}
+		if text(r, "web-config.yml") != strings.ReplaceAll(model, all[0].Name, r.Name) {
+			t.Errorf("web-config.yml of %s is not that of %s with the name changed", r.Name, all[0].Name)
+		}
+	}
+}
+
+// As it ships, web-config.yml lets nobody in: a configuration that is taken
+// as it is must not be the open one.
+func TestShippedWebConfig(t *testing.T) {
+	_, all := shipped(t)
+	for _, r := range all {
+		var c struct {
+			TLS struct {
+				Cert     string `yaml:"cert_file"`
+				Key      string `yaml:"key_file"`
+				Min      string `yaml:"min_version"`
+				Auth     string `yaml:"client_auth_type"`
+				ClientCA string `yaml:"client_ca_file"`
+			} `yaml:"tls_server_config"`
+		}
+		if err := decode(r.Dir, "web-config.yml", &c); err != nil {
+			t.Errorf("%s: %v", r.Name, err)
+		}
+		dir := "credentials/" + r.Name + "/"
+		if c.TLS.Cert != dir+"tls.crt" || c.TLS.Key != dir+"tls.key" || c.TLS.Min != "TLS13" ||
+			c.TLS.Auth != "RequireAndVerifyClientCert" || c.TLS.ClientCA != c.TLS.Cert {
+			t.Errorf("%s: %+v", r.Name, c.TLS)
+		}
+	}
+}
+
+// A unit restarts the service, bounds what it takes, and runs what the archive
+// holds with the files that its comment installs.
+func TestShippedUnits(t *testing.T) {
+	_, all := shipped(t)
+	for _, r := range all {
+		data, err := fs.ReadFile(r.Dir, r.Name+".service")
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		unit := string(data)
+		for _, want := range []string{
+			"ExecStart=/usr/local/bin/" + r.Name, "Restart=on-failure", "MemoryMax=", "TasksMax=", "LimitNOFILE=", "DynamicUser=yes",
+			"StateDirectory=" + r.Name, "StateDirectoryMode=0700", "NoNewPrivileges=yes", "ProtectSystem=strict", "SystemCallFilter=@system-service",
+		} {
+			if !strings.Contains(unit, "\n"+want) {
+				t.Errorf("%s.service has no %s", r.Name, want)
+			}
+		}
+		for _, b := range r.Binaries {
+			if !regexp.MustCompile(`install -m 0755 .*\b` + b.Name + `\b`).MatchString(unit) {
+				t.Errorf("%s.service does not say how %s is installed", r.Name, b.Name)
+			}
+		}
+		for _, m := range regexp.MustCompile(`--config\.file=(/etc/\S+)`).FindAllStringSubmatch(unit, -1) {
+			name := path.Base(m[1])
+			installed := strings.Contains(unit, "install -D -m 0644 "+name+" "+m[1])
+			if !installed || !slices.ContainsFunc(r.Archive, func(a Member) bool { return a.As == name }) {
+				t.Errorf("%s.service reads %s, which it does not install from the archive", r.Name, m[1])
+			}
 		}
 	}
 }

@@ -57,7 +57,8 @@ type packed struct {
 }
 
 // archive packs what upstream's archive of the component holds: one folder of
-// the archive's name, with binaries, licences and default configuration.
+// the archive's name, with binaries, licences and default configuration, the
+// recipe's own where the variant is not vanilla.
 func (p *Pipeline) archive(ctx context.Context, b gobuild.Built) (packed, error) {
 	r, platform := b.Source.Tree.Recipe(), b.Target.Platform
 	folder := fmt.Sprintf("%s-%s.%s", r.Name, r.FullVersion(p.plan.Distribution, b.Target.Variant), platform.Slug())
@@ -82,11 +83,14 @@ func (p *Pipeline) archive(ctx context.Context, b gobuild.Built) (packed, error)
 			dir = s.To.Dir
 		}
 	}
-	for _, m := range r.Archive {
-		from := filepath.Join(dir, filepath.FromSlash(m.From))
+	for _, m := range r.Members(platform, b.Target.Variant) {
+		from, whose := filepath.Join(dir, filepath.FromSlash(m.From)), "upstream's module does"
+		if m.Own != "" {
+			from, whose = filepath.Join(p.Config.Root, "recipes", r.Name, m.Own), "recipe's folder does"
+		}
 		digest, _, err := artifact.DigestFile(from)
 		if err != nil {
-			return packed{}, fmt.Errorf("archiving %s: recipe.yaml names a file that upstream does not have: %w", r.Name, err)
+			return packed{}, fmt.Errorf("archiving %s: recipe.yaml names a file that the %s not have: %w", r.Name, whose, err)
 		}
 		inputs = append(inputs, m.As, digest.String())
 		members = append(members, archive.Member{Name: folder + "/" + m.As, Mode: 0o644, Content: from})
