@@ -11,8 +11,8 @@
 //
 // patches/<module>/<version>/ holds the changes to one version of one module,
 // <module> being the last element of its path: prometheus/v0.315.0. In it lie
-// a file named series and the patches that it names, NNNN-subject.patch, and
-// nothing else.
+// a file named series, the patches that it names, NNNN-subject.patch, perhaps a
+// file named upstream-tests, and nothing else.
 //
 // # Series
 //
@@ -39,6 +39,18 @@
 //
 // Variants names the variants of a component that get the patch; hardened is
 // always among them.
+//
+// # Upstream's tests
+//
+// The file upstream-tests lists upstream's tests that fail once the series is
+// applied, because they hold the module to what the series changes. Each line
+// names the package's folder below the module's root ("." for that itself), the
+// test as the go command prints it, and the reason, with a space between:
+//
+//	web TestServerBehaviour/empty_yml serves plain HTTP without configuration
+//
+// A test stands for its subtests. Lines ascend by package and test; blank lines
+// and lines that begin with # are skipped.
 package patches
 
 import (
@@ -74,6 +86,7 @@ type Series struct {
 	Module  string // the folder's name: prometheus
 	Version string // v0.315.0
 	Patches []Patch
+	Broken  []BrokenTest // by package and test
 }
 
 // A Patch is one file of a series. Only Load makes one that Apply accepts.
@@ -116,6 +129,12 @@ func Load(fsys fs.FS, module, version string) (Series, error) {
 		return Series{}, err
 	}
 	for _, e := range entries {
+		if e.Name() == brokenName {
+			if s.Broken, err = loadBroken(fsys, path.Join(dir, brokenName)); err != nil {
+				return Series{}, err
+			}
+			continue
+		}
 		if e.Name() != "series" && !slices.Contains(names, e.Name()) {
 			return Series{}, fmt.Errorf("%w: %s is not named in %s: add it there or remove it", ErrMalformed, path.Join(dir, e.Name()), index)
 		}
@@ -163,13 +182,26 @@ func All(fsys fs.FS) ([]Series, error) {
 
 // For is the part of s that the variant gets, in the same order.
 func (s Series) For(variant string) Series {
-	some := Series{Module: s.Module, Version: s.Version}
+	some := Series{Module: s.Module, Version: s.Version, Broken: s.Broken}
 	for _, p := range s.Patches {
 		if slices.Contains(p.Header.Variants, variant) {
 			some.Patches = append(some.Patches, p)
 		}
 	}
 	return some
+}
+
+// Files is every file that a patch of s adds, changes or deletes, below the
+// module's root and slash-separated, sorted.
+func (s Series) Files() []string {
+	var names []string
+	for _, p := range s.Patches {
+		for _, f := range p.files {
+			names = append(names, target(f))
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 func load(fsys fs.FS, name string) (Patch, error) {

@@ -7,8 +7,11 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/mod/module"
+
 	"palisade/attestations/artifact"
 	"palisade/magefiles/internal/config"
+	"palisade/recipes"
 )
 
 // here is the configuration of a linux/amd64 machine in this checkout.
@@ -149,5 +152,41 @@ func TestStopwatch(t *testing.T) {
 	}
 	if want := []string{"fetching", "waiting", "compiling", "archiving"}; !slices.Equal(shown, want) {
 		t.Errorf("showed %q, want %q", shown, want)
+	}
+}
+
+// A module that several recipes have patched is tested once.
+func TestPatchedModules(t *testing.T) {
+	lock := func(version string) recipes.Lock {
+		return recipes.Lock{Requires: []module.Version{{Path: "example.org/rope/v2", Version: version}, {Path: "example.org/bell", Version: "v1.0.0"}}}
+	}
+	plan := &Plan{Cells: []Cell{
+		{Recipe: &recipes.Recipe{Name: "a", Patches: []string{"example.org/rope/v2"}, Lock: lock("v2.0.0")}},
+		{Recipe: &recipes.Recipe{Name: "b", Patches: []string{"example.org/bell", "example.org/rope/v2"}, Lock: lock("v2.0.0")}},
+		{Recipe: &recipes.Recipe{Name: "c", Patches: []string{"example.org/rope/v2"}, Lock: lock("v2.1.0")}},
+		{Recipe: &recipes.Recipe{Name: "d", Lock: lock("v2.2.0")}},
+	}}
+	for _, tt := range []struct{ asked, want string }{
+		{"", "example.org/rope/v2@v2.0.0 example.org/bell@v1.0.0 example.org/rope/v2@v2.1.0"},
+		{"rope", "example.org/rope/v2@v2.0.0 example.org/rope/v2@v2.1.0"},
+		{"bell,example.org/bell", "example.org/bell@v1.0.0"},
+		{"bell,drum", `wrong usage: there are no patches of "drum"; there are of: bell, rope`},
+	} {
+		all, err := plan.PatchedModules(tt.asked)
+		var names []string
+		for _, m := range all {
+			names = append(names, m.String())
+		}
+		got := strings.Join(names, " ")
+		if err != nil {
+			got = err.Error()
+		}
+		if got != tt.want {
+			t.Errorf("%q: got %s, want %s", tt.asked, got, tt.want)
+		}
+	}
+	plan.Cells = plan.Cells[3:]
+	if _, err := plan.PatchedModules(""); !errors.Is(err, config.ErrUsage) {
+		t.Errorf("without patches: %v", err)
 	}
 }

@@ -37,6 +37,7 @@ type order struct {
 	Env        []string
 	Serve      string
 	Proc       bool
+	Private    bool
 	Namespaces map[string]string // the parent's, as /proc/self/ns has them
 }
 
@@ -80,6 +81,7 @@ func confined(ctx context.Context, p plan) (Result, error) {
 	}
 	ans, err := enter(ctx, order{
 		Mounts: p.points, Files: p.Files, Dir: p.Dir, Args: p.Args, Env: p.Env, Serve: p.Serve, Proc: p.Proc,
+		Private: p.Private,
 	}, p.Stdout, p.Stderr)
 	if err != nil {
 		return Result{}, fmt.Errorf("running %s in the sandbox: %w", p.Args[0], err)

@@ -106,6 +106,9 @@ func runCommand(o order, ans answer) (answer, error) {
 		return ans, fmt.Errorf("opening standard input: %w", err)
 	}
 	defer null.Close()
+	if o.Private {
+		unix.Umask(0o077)
+	}
 	pid, err := syscall.ForkExec(o.Args[0], o.Args, &syscall.ProcAttr{Env: o.Env, Files: []uintptr{null.Fd(), 1, 2}})
 	if errors.Is(err, os.ErrNotExist) {
 		return ans, fmt.Errorf("starting %s: %w (neither it nor the loader it asks for may be missing from the mounts)", o.Args[0], err)

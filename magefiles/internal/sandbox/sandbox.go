@@ -9,7 +9,7 @@
 // Writable, never with set-user-ID or devices), small files, /dev/null,
 // /dev/zero, /dev/urandom and a private /tmp of at most 2 GiB of memory. Its
 // environment is Spec.Env. It is user and group 1000 on host "palisade", file
-// mode mask 022, standard input empty, with no capability, no way to gain one
+// mode mask 022 (077 by Spec.Private), standard input empty, with no capability, no way to gain one
 // and no inherited file descriptor, keyring or terminal. There is a loopback
 // interface and no other, and no socket but of the families unix, inet, inet6
 // and netlink. There is no /proc unless Spec.Proc asks for one. When the
@@ -77,6 +77,9 @@ type Spec struct {
 	// mountinfo tells where on the host's file systems the mounts come from:
 	// ask only for a program that does not run without.
 	Proc bool
+	// Private makes the command's mode mask 077, in the sandbox or not: what it
+	// creates is its user's alone.
+	Private bool
 	// Require makes it an error, wrapping ErrUnavailable, if the host cannot
 	// confine.
 	Require bool

@@ -46,8 +46,13 @@ func unconfined(ctx context.Context, p plan) (Result, error) {
 		return Result{}, err
 	}
 
-	cmd := exec.CommandContext(ctx, p.Args[0])
-	cmd.Args = p.Args
+	args := p.Args
+	if p.Private {
+		// The mask is the whole process's: this one keeps its own.
+		args = append([]string{"/bin/sh", "-c", `umask 077 && exec "$0" "$@"`}, args...)
+	}
+	cmd := exec.CommandContext(ctx, args[0])
+	cmd.Args = args
 	cmd.Dir = p.Dir
 	cmd.Env = append([]string{}, p.Env...) // nil would be the host's
 	cmd.Stdout, cmd.Stderr = piped(p.Stdout), piped(p.Stderr)

@@ -237,10 +237,7 @@ func (w *Workshop) sealOne(ctx context.Context, t Tree, c change) (Sealed, *arti
 // make lays out the changed module at dir.
 func (w *Workshop) make(ctx context.Context, t Tree, c change, dir string) (sealedStep, error) {
 	var step sealedStep
-	if err := unzip(dir, c.module); err != nil {
-		return step, err
-	}
-	if err := apply(dir, c.series); err != nil {
+	if err := Unpack(dir, c.module, c.series); err != nil {
 		return step, err
 	}
 	if c.ui {
@@ -256,6 +253,15 @@ func (w *Workshop) make(ctx context.Context, t Tree, c change, dir string) (seal
 	var err error
 	step.Sum, err = dirhash.HashDir(dir, c.to.String(), dirhash.Hash1)
 	return step, err
+}
+
+// Unpack lays out at dir, which is empty or not there, what m becomes by its
+// series. It is not sealed: nothing that ships is compiled of it.
+func Unpack(dir string, m modules.Module, series patches.Series) error {
+	if err := unzip(dir, m); err != nil {
+		return err
+	}
+	return apply(dir, series)
 }
 
 // unzip unpacks a module's zip file after holding it against the lock.
