@@ -13,9 +13,13 @@ func Run(cmd *exec.Cmd) error {
 	// live as long as the command. https://go.dev/issue/27505
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
+	bind(cmd)
+	return cmd.Run()
+}
+
+func bind(cmd *exec.Cmd) {
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}
 	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
-	return cmd.Run()
 }

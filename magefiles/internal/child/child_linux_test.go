@@ -2,6 +2,7 @@ package child
 
 import (
 	"bufio"
+	"errors"
 	"os"
 	"os/exec"
 	"strconv"
@@ -14,13 +15,26 @@ import (
 // The test starts itself as the parent of a sleeper, kills the parent without
 // warning, and waits for the sleeper to be gone.
 func TestChildDiesWithItsParent(t *testing.T) {
-	if os.Getenv("CHILD_TEST_PARENT") != "" {
+	switch how := os.Getenv("CHILD_TEST_PARENT"); how {
+	case "run", "start":
 		cmd := exec.Command("/bin/sh", "-c", "echo $$; exec sleep 60")
 		cmd.Stdout = os.Stdout
-		t.Fatal(Run(cmd))
+		if how == "run" {
+			t.Fatal(Run(cmd))
+		}
+		ended, err := Start(cmd)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Fatal(<-ended)
 	}
+	t.Run("run", func(t *testing.T) { diesWithItsParent(t, "run") })
+	t.Run("start", func(t *testing.T) { diesWithItsParent(t, "start") })
+}
+
+func diesWithItsParent(t *testing.T, how string) {
 	parent := exec.Command(os.Args[0], "-test.run=^TestChildDiesWithItsParent$")
-	parent.Env = append(os.Environ(), "CHILD_TEST_PARENT=yes")
+	parent.Env = append(os.Environ(), "CHILD_TEST_PARENT="+how)
 	out, err := parent.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -54,4 +68,18 @@ func TestChildDiesWithItsParent(t *testing.T) {
 func gone(pid int) bool {
 	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	return err != nil || strings.Contains(string(stat), ") Z ")
+}
+
+func TestStart(t *testing.T) {
+	if _, err := Start(exec.Command("/no/such/command")); err == nil {
+		t.Error("what is not there was started")
+	}
+	ended, err := Start(exec.Command("/bin/sh", "-c", "exit 3"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var status *exec.ExitError
+	if err := <-ended; !errors.As(err, &status) || status.ExitCode() != 3 {
+		t.Errorf("got %v, want status 3", err)
+	}
 }
