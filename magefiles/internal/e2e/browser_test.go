@@ -11,11 +11,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/fetch"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
@@ -60,12 +62,13 @@ type browser struct {
 	urls       map[network.RequestID]string
 }
 
-// openBrowser starts Chromium with a fresh profile, for pages of origin. It
+// openBrowser starts Chromium with a fresh profile, for pages of the daemon,
+// whose certificate it trusts and whose password it gives when it is asked. It
 // ends with the test, which fails if a page gave cause for complaint, and then
 // keeps a picture of the last one.
-func openBrowser(t *testing.T, origin string) *browser {
+func openBrowser(t *testing.T, d *daemon) *browser {
 	t.Helper()
-	b := launch(t, origin)
+	b := launchFor(t, d)
 	t.Cleanup(func() {
 		for _, c := range b.noticed() {
 			t.Errorf("the page: %s", c)
@@ -75,8 +78,20 @@ func openBrowser(t *testing.T, origin string) *browser {
 	return b
 }
 
-// launch is openBrowser without a judgement on the pages.
-func launch(t *testing.T, origin string) *browser {
+// launchFor is openBrowser without a judgement on the pages.
+func launchFor(t *testing.T, d *daemon) *browser {
+	t.Helper()
+	pin, err := d.keys.pin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := launch(t, d.url, chromedp.Flag("ignore-certificate-errors-spki-list", pin))
+	b.logIn(t, d.keys)
+	return b
+}
+
+// launch starts Chromium for pages that anybody may see.
+func launch(t *testing.T, origin string, more ...chromedp.ExecAllocatorOption) *browser {
 	t.Helper()
 	var program string
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
@@ -91,8 +106,8 @@ func launch(t *testing.T, origin string) *browser {
 	b := &browser{origin: origin, urls: map[network.RequestID]string{}}
 	var printed bytes.Buffer
 	life, cancelLife := context.WithTimeout(context.Background(), browserLife)
-	alloc, cancelAlloc := chromedp.NewExecAllocator(life, append(chromiumFlags,
-		chromedp.ExecPath(program), chromedp.Env("HOME="+t.TempDir()), chromedp.CombinedOutput(&printed))...)
+	alloc, cancelAlloc := chromedp.NewExecAllocator(life, slices.Concat(chromiumFlags, more,
+		[]chromedp.ExecAllocatorOption{chromedp.ExecPath(program), chromedp.Env("HOME=" + t.TempDir()), chromedp.CombinedOutput(&printed)})...)
 	ctx, cancel := chromedp.NewContext(alloc, chromedp.WithListener(b.notice))
 	b.ctx = ctx
 	t.Cleanup(func() {
@@ -104,6 +119,36 @@ func launch(t *testing.T, origin string) *browser {
 		t.Fatalf("starting %s: %v\n%s", program, err, printed.Bytes())
 	}
 	return b
+}
+
+// logIn answers with the credentials whenever the daemon asks who it is, as a
+// person does in the browser's own dialogue, and only the daemon.
+func (b *browser) logIn(t *testing.T, keys credentials) {
+	t.Helper()
+	password, err := os.ReadFile(keys.password())
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = chromedp.Listen(b.ctx, func(ev any) {
+		switch ev := ev.(type) {
+		case *fetch.EventRequestPaused:
+			go chromedp.Call(b.ctx, fetch.ContinueRequest, fetch.ContinueRequestParams{RequestID: ev.RequestID})
+		case *fetch.EventAuthRequired:
+			answer := &fetch.AuthChallengeResponse{Response: fetch.AuthChallengeResponseResponseCancelAuth}
+			if ev.AuthChallenge.Origin == b.origin {
+				answer = &fetch.AuthChallengeResponse{
+					Response: fetch.AuthChallengeResponseResponseProvideCredentials, Username: user, Password: string(password),
+				}
+			}
+			go chromedp.Call(b.ctx, fetch.ContinueWithAuth, fetch.ContinueWithAuthParams{RequestID: ev.RequestID, AuthChallengeResponse: answer})
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := chromedp.Call(b.ctx, fetch.Enable, fetch.EnableParams{HandleAuthRequests: new(true)}); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // notice runs for each event of the tab.
@@ -179,6 +224,12 @@ func (b *browser) see(t *testing.T, what, expression string) {
 func (b *browser) click(t *testing.T, xpath string) {
 	t.Helper()
 	b.do(t, "pressing "+xpath, chromedp.Click(chromedp.Search(xpath)))
+}
+
+// write types text into what the XPath names.
+func (b *browser) write(t *testing.T, xpath, text string) {
+	t.Helper()
+	b.do(t, "writing into "+xpath, chromedp.SendKeys(chromedp.Search(xpath), text))
 }
 
 func (b *browser) do(t *testing.T, what string, action chromedp.Action[chromedp.Void]) {

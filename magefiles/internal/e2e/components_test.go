@@ -5,6 +5,8 @@ package e2e
 import (
 	"debug/buildinfo"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -37,21 +39,21 @@ var components = []component{
 		},
 		commands: [][2]string{
 			{"promtool check config prometheus.yml", "SUCCESS"},
-			{"promtool check healthy --url={url}", "SUCCESS"},
-			{"promtool check ready --url={url}", "SUCCESS"},
-			{"promtool query instant {url} 6*7", "42"},
+			{"promtool check web-config web-config.yml", "SUCCESS"},
+			{"promtool check healthy --http.config.file={client} --url={url}", "SUCCESS"},
+			{"promtool check ready --http.config.file={client} --url={url}", "SUCCESS"},
+			{"promtool query instant --http.config.file={client} {url} 6*7", "42"},
 		},
 	},
 	{
 		name: "alertmanager",
-		args: []string{"--cluster.listen-address="}, // no gossip: it would listen beyond loopback
 		pages: []exchange{
 			{path: "/api/v2/status", want: `"version":"{version}"`},
 		},
 		commands: [][2]string{
 			{"amtool check-config alertmanager.yml", "SUCCESS"},
-			{"amtool --alertmanager.url={url} alert add alertname=Breach severity=page", ""},
-			{"amtool --alertmanager.url={url} alert", "Breach"},
+			{"amtool --http.config.file={client} --alertmanager.url={url} alert add alertname=Breach severity=page", ""},
+			{"amtool --http.config.file={client} --alertmanager.url={url} alert", "Breach"},
 		},
 	},
 	{
@@ -71,8 +73,9 @@ var components = []component{
 	},
 	{
 		name: "blackbox_exporter",
+		args: []string{"--probe.allow-network=127.0.0.1/32"}, // where the site is that it probes
 		pages: []exchange{
-			{path: "/probe?module=http_2xx&target={url}/metrics", want: "probe_success 1"},
+			{path: "/probe?module=http_2xx&target={site}", want: "probe_success 1"},
 			{path: "/", want: "Blackbox"},
 		},
 	},
@@ -104,6 +107,8 @@ func TestComponentsAreAllHere(t *testing.T) {
 
 func TestComponents(t *testing.T) {
 	r := openRelease(t)
+	site := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	t.Cleanup(site.Close)
 	for _, c := range components {
 		t.Run(c.name, func(t *testing.T) {
 			recipe, rec := r.component(t, c.name)
@@ -113,7 +118,7 @@ func TestComponents(t *testing.T) {
 				checkStamps(t, r, recipe, rec, folder, b.Name)
 			}
 			d := startComponent(t, folder, freeAddress(t), c.name)
-			fill := strings.NewReplacer("{url}", d.url, "{version}", version)
+			fill := strings.NewReplacer("{url}", d.url, "{site}", site.URL, "{version}", version, "{client}", d.keys.clientConfig(t))
 			metrics, err := d.get(t, "/metrics")
 			if err != nil {
 				t.Fatal(err)

@@ -50,17 +50,20 @@ func command(ctx context.Context, t *testing.T, dir string, args []string) *exec
 
 // A daemon is a running component.
 type daemon struct {
-	url  string // http://127.0.0.1:PORT
-	name string
-	cmd  *exec.Cmd
-	log  string // path
-	done chan struct{}
-	end  error // of cmd.Wait, once done is closed
-	once sync.Once
+	url    string // https://127.0.0.1:PORT
+	name   string
+	keys   credentials
+	client *http.Client
+	cmd    *exec.Cmd
+	log    string // path
+	done   chan struct{}
+	end    error // of cmd.Wait, once done is closed
+	once   sync.Once
 }
 
 // start runs a daemon in dir, which its arguments tell to listen on address,
-// until the test ends. It returns as soon as the daemon answers.
+// until the test ends. It returns as soon as the daemon answers who shows the
+// credentials that it made.
 func start(t *testing.T, dir, address string, args ...string) *daemon {
 	t.Helper()
 	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
@@ -69,8 +72,11 @@ func start(t *testing.T, dir, address string, args ...string) *daemon {
 	}
 	defer log.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), daemonLife)
-	d := &daemon{url: "http://" + address, name: args[0], log: log.Name(), done: make(chan struct{})}
-	d.cmd = command(ctx, t, dir, args)
+	d := &daemon{
+		url: "https://" + address, name: args[0], keys: credentials{filepath.Join(dir, "credentials", args[0])},
+		log: log.Name(), done: make(chan struct{}),
+	}
+	d.cmd = command(ctx, t, dir, append(args, "--web.credentials-dir=credentials"))
 	d.cmd.Stdout, d.cmd.Stderr = log, log
 	if err := d.cmd.Start(); err != nil {
 		cancel()
@@ -106,8 +112,13 @@ func (d *daemon) await(t *testing.T) {
 	t.Helper()
 	deadline := time.After(startBound)
 	for {
-		if _, err := d.get(t, "/metrics"); err == nil {
-			return
+		if d.client == nil {
+			d.client, _ = d.keys.client() // there are none until it made them
+		}
+		if d.client != nil {
+			if _, err := d.get(t, "/metrics"); err == nil {
+				return
+			}
 		}
 		select {
 		case <-d.done:
@@ -148,9 +159,6 @@ func (d *daemon) stop(t *testing.T) {
 	})
 }
 
-// client asks no proxy, and never long.
-var client = &http.Client{Transport: &http.Transport{}, Timeout: 20 * time.Second}
-
 // get returns the body of the daemon's page, which has to be there.
 func (d *daemon) get(t *testing.T, path string) (string, error) {
 	return d.do(t, http.MethodGet, path, "", "")
@@ -166,7 +174,7 @@ func (d *daemon) do(t *testing.T, method, path, contentType, body string) (strin
 	if contentType != "" {
 		req.Header.Set("Content-Type", contentType)
 	}
-	resp, err := client.Do(req)
+	resp, err := d.client.Do(req)
 	if err != nil {
 		return "", err
 	}

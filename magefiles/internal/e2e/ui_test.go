@@ -16,24 +16,29 @@ import (
 	"time"
 )
 
-// A person runs a query in prometheus, which scrapes itself, and sees its row, then
-// its graph.
+// A person logs in to prometheus, which scrapes itself as the configuration in
+// its archive says, but more often and on another port, runs a query, and sees
+// its row, then its graph.
 func TestPrometheusUI(t *testing.T) {
 	r := openRelease(t)
 	_, rec := r.component(t, "prometheus")
 	folder, address := r.unpack(t, rec), freeAddress(t)
-	config := `{global: {scrape_interval: 1s}, scrape_configs: [{job_name: self, static_configs: [{targets: ["` + address + `"]}]}]}`
+	shipped, err := os.ReadFile(filepath.Join(folder, "prometheus.yml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := strings.NewReplacer("localhost:9090", address, "scrape_interval: 15s", "scrape_interval: 1s").Replace(string(shipped))
 	if err := os.WriteFile(filepath.Join(folder, "self.yml"), []byte(config), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	d := startComponent(t, folder, address, "prometheus", "--config.file=self.yml")
 	d.awaitTrue(t, "count_over_time(up[1m]) >= bool 3") // enough to draw
-	b := openBrowser(t, d.url)
+	b := openBrowser(t, d)
 	b.visit(t, "/query?g0.expr=up&g0.tab=table&g0.range_input=10s")
 	b.click(t, `//button[normalize-space(.)="Execute"]`)
 	b.see(t, "the row of up", fmt.Sprintf(`[...document.querySelectorAll("tbody tr")].some(row => {
 		const cells = [...row.cells].map(c => c.innerText.trim());
-		return cells.length === 2 && cells[0] === 'up{instance="%s", job="self"}' && cells[1] === "1";
+		return cells.length === 2 && cells[0] === 'up{instance="%s", job="prometheus"}' && cells[1] === "1";
 	})`, address))
 	b.click(t, `//button[normalize-space(.)="Graph"]`)
 	b.see(t, "the graph of up", `document.querySelector(".uplot canvas")`)
@@ -50,7 +55,7 @@ func (d *daemon) awaitTrue(t *testing.T, query string) {
 	t.Fatalf("%s did not find %s within %v", d.name, query, startBound)
 }
 
-// A person looks at alertmanager's list and sees an alert that fires.
+// A person logs in to alertmanager, sees an alert that fires, and silences it.
 func TestAlertmanagerUI(t *testing.T) {
 	r := openRelease(t)
 	_, rec := r.component(t, "alertmanager")
@@ -59,9 +64,69 @@ func TestAlertmanagerUI(t *testing.T) {
 	if _, err := d.do(t, http.MethodPost, "/api/v2/alerts", "application/json", alert); err != nil {
 		t.Fatal(err)
 	}
-	b := openBrowser(t, d.url)
+	b := openBrowser(t, d)
 	b.visit(t, "/#/alerts")
 	b.see(t, "the alert", `document.body.innerText.includes("GateLeftOpen")`)
+	b.visit(t, `/#/silences/new?filter=%7Balertname%3D%22GateLeftOpen%22%7D`)
+	b.see(t, "the form", `document.querySelector("textarea")`)
+	b.write(t, `//label[contains(., "Creator")]/following::input[1]`, "the guard")
+	b.write(t, `//textarea`, "we know about the gate")
+	b.click(t, `//button[normalize-space(.)="Create"]`)
+	b.see(t, "the silence", `location.hash.startsWith("#/silences/") && document.body.innerText.includes("we know about the gate")`)
+	silences, err := d.get(t, "/api/v2/silences")
+	if err != nil || !strings.Contains(silences, "we know about the gate") || !strings.Contains(silences, "the guard") {
+		t.Errorf("alertmanager does not hold the silence (%v): %s", err, silences)
+	}
+}
+
+// A person logs in to pushgateway, sees what was pushed, and deletes it.
+func TestPushgatewayUI(t *testing.T) {
+	r := openRelease(t)
+	_, rec := r.component(t, "pushgateway")
+	d := startComponent(t, r.unpack(t, rec), freeAddress(t), "pushgateway")
+	if _, err := d.do(t, http.MethodPut, "/metrics/job/backup", "", "backup_files 42\n"); err != nil {
+		t.Fatal(err)
+	}
+	b := openBrowser(t, d)
+	b.visit(t, "/")
+	b.click(t, `//button[contains(., 'job="backup"')]`)
+	b.see(t, "the group", `[...document.querySelectorAll("#job-accordion button")].some(b => b.innerText.includes("backup_files") && b.offsetParent)`)
+	b.see(t, "the group at rest", `!document.querySelector(".collapsing")`)
+	b.click(t, `//button[contains(., 'job="backup"')]/following-sibling::button[contains(., "Delete Group")]`)
+	b.see(t, "the question", `document.getElementById("del-modal").classList.contains("show") && getComputedStyle(document.getElementById("del-modal")).opacity === "1"`)
+	b.click(t, `//button[@id="del-confirm"]`)
+	b.see(t, "no group", `document.querySelectorAll("#job-accordion > .card").length === 0`)
+	if metrics, err := d.get(t, "/metrics"); err != nil || strings.Contains(metrics, "backup_files") {
+		t.Errorf("pushgateway holds the group still (%v)", err)
+	}
+}
+
+// The interfaces' policy holds: a script that somebody brought into a page does
+// not run.
+func TestInjectedScriptDoesNotRun(t *testing.T) {
+	r := openRelease(t)
+	for _, name := range []string{"prometheus", "alertmanager", "pushgateway", "node_exporter"} {
+		t.Run(name, func(t *testing.T) {
+			_, rec := r.component(t, name)
+			d := startComponent(t, r.unpack(t, rec), freeAddress(t), name)
+			b := launchFor(t, d)
+			b.visit(t, "/")
+			b.see(t, "its text", `document.body.innerText.trim()`)
+			b.see(t, "that a script does not run", `(() => {
+				const script = document.createElement("script");
+				script.textContent = "window.injected = true";
+				document.body.append(script);
+				return !window.injected;
+			})()`)
+			for range 50 {
+				if strings.Contains(strings.Join(b.noticed(), " "), "Content Security Policy") {
+					return
+				}
+				time.Sleep(100 * time.Millisecond)
+			}
+			t.Errorf("the browser did not say that it refused the script, but %q", b.noticed())
+		})
+	}
 }
 
 // The browser that judges the interfaces notices what it should, and nothing
