@@ -146,7 +146,7 @@ func TestShipped(t *testing.T) {
 
 func TestPatchesDeclared(t *testing.T) {
 	subject := asDaemon(t, "good")
-	subject.Record = &artifact.Record{Variant: "hardened", Version: "1.0-palisade.1"}
+	subject.Record = &artifact.Record{Variant: "vanilla", Version: "1.0-palisade.1"}
 	check := func(want Status, seen string) {
 		t.Helper()
 		f := found(t, subject, Settings{}, "patches.declared")["patches.declared"]
@@ -155,6 +155,9 @@ func TestPatchesDeclared(t *testing.T) {
 		}
 	}
 	check(Pass, "--version says 1.0-palisade.1")
+	subject.Record.Variant = "hardened"
+	check(Fail, "it is called hardened, and has no patch")
+	subject.Record.Variant = "vanilla"
 	subject.Record.Version = "2.0-palisade.1"
 	check(Fail, "--version does not say 2.0")
 	subject.Record.Patched = []artifact.Patched{{From: artifact.Module{Path: "example.org/x"}}}

@@ -90,6 +90,7 @@ var (
 		"magefiles/internal/proxytest":    "it is for tests, which need the go command",
 	}
 	mayReadClock = map[string]string{
+		"magefiles/internal/audit":    "it bounds how long it waits for what it started",
 		"magefiles/internal/command":  "it says how long a run took",
 		"magefiles/internal/console":  "it shows how long a stage takes",
 		"magefiles/internal/pipeline": "it records how long a stage took, in the one field that may differ",
