@@ -25,20 +25,29 @@ func (c *Client) Tidy(ctx context.Context, goMod, goSum, tools []byte) (tidyMod,
 			return nil, nil, err
 		}
 	}
-	env, err := c.environment(ctx, dir)
-	if err != nil {
+	if err := c.TidyDir(ctx, dir); err != nil {
 		return nil, nil, err
-	}
-	cmd := exec.CommandContext(ctx, c.Go, "mod", "tidy")
-	cmd.Dir, cmd.Env = dir, env
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	if err := child.Run(cmd); err != nil {
-		return nil, nil, fmt.Errorf("tidying the lock: %w: %w\n%s", ErrFetch, err, bytes.TrimSpace(out.Bytes()))
 	}
 	if tidyMod, err = os.ReadFile(filepath.Join(dir, "go.mod")); err != nil {
 		return nil, nil, err
 	}
 	tidySum, err = os.ReadFile(filepath.Join(dir, "go.sum"))
 	return tidyMod, tidySum, err
+}
+
+// TidyDir has "go mod tidy" change the lock of the module at dir, on the same
+// terms as Tidy.
+func (c *Client) TidyDir(ctx context.Context, dir string) error {
+	env, err := c.environment(ctx, dir)
+	if err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, c.Go, "mod", "tidy")
+	cmd.Dir, cmd.Env = dir, env
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := child.Run(cmd); err != nil {
+		return fmt.Errorf("tidying the lock: %w: %w\n%s", ErrFetch, err, bytes.TrimSpace(out.Bytes()))
+	}
+	return nil
 }

@@ -2,7 +2,9 @@
 // patch series applied, and the tests that the series adds. It guarantees that
 // what it reports is of exactly that source: the module as its hash says, the
 // series as it applies, and the modules that the result's own go.mod and go.sum
-// lock, confirmed by the checksum database.
+// lock, confirmed by the checksum database. Of other modules with patches that
+// it requires it gets the patched source instead, at the version that ships;
+// its lock is then completed for them.
 //
 // It refuses to call anything passed that did not run to its end: a package
 // that does not compile, or whose test program stops before its last test,
@@ -30,7 +32,6 @@ import (
 	"palisade/attestations/artifact"
 	"palisade/magefiles/internal/modules"
 	"palisade/magefiles/internal/sandbox"
-	"palisade/magefiles/internal/source"
 	"palisade/magefiles/internal/store"
 	"palisade/magefiles/internal/toolchain"
 	"palisade/patches"
@@ -42,6 +43,11 @@ type Subject struct {
 	Module module.Version
 	Sum    string // its h1
 	Series patches.Series
+	// Interface is laid into the source, which embeds it; nil for none.
+	Interface fs.FS
+	// Beside are other modules with patches that the module is compiled with
+	// if it requires them: its own patches may use what theirs bring.
+	Beside []Subject
 }
 
 // A Bench is where subjects are tested.
@@ -74,20 +80,13 @@ func (b *Bench) Run(ctx context.Context, s Subject) (Report, error) {
 }
 
 func (b *Bench) run(ctx context.Context, s Subject) (Report, error) {
-	upstream, err := b.Modules.One(ctx, s.Module, s.Sum)
-	if err != nil {
-		return Report{}, err
-	}
 	work, remove, err := b.Store.Temp("patchtest")
 	if err != nil {
 		return Report{}, err
 	}
 	defer remove()
-	tree := filepath.Join(work, "tree")
-	if err := source.Unpack(tree, upstream, s.Series); err != nil {
-		return Report{}, err
-	}
-	if err := makePrivate(tree); err != nil {
+	tree, lock, err := b.lay(ctx, work, s)
+	if err != nil {
 		return Report{}, err
 	}
 	folders, err := touched(os.DirFS(tree), s.Series)
@@ -100,7 +99,7 @@ func (b *Bench) run(ctx context.Context, s Subject) (Report, error) {
 		}
 	}
 	var seen listener
-	ran, err := b.goTest(ctx, work, tree, folders, &seen)
+	ran, err := b.goTest(ctx, work, tree, lock, folders, &seen)
 	if exit := (*sandbox.ExitError)(nil); err != nil && !errors.As(err, &exit) {
 		return Report{}, err
 	}
@@ -152,11 +151,7 @@ func touched(tree fs.FS, s patches.Series) ([]string, error) {
 }
 
 // goTest runs the go command on the packages at folders.
-func (b *Bench) goTest(ctx context.Context, work, tree string, folders []string, seen *listener) (artifact.Sandbox, error) {
-	lock, err := readLock(tree)
-	if err != nil {
-		return artifact.Sandbox{}, err
-	}
+func (b *Bench) goTest(ctx context.Context, work, tree string, lock recipes.Lock, folders []string, seen *listener) (artifact.Sandbox, error) {
 	linked, err := b.Modules.All(ctx, lock)
 	if err != nil {
 		return artifact.Sandbox{}, err
@@ -181,6 +176,7 @@ func (b *Bench) goTest(ctx context.Context, work, tree string, folders []string,
 			{Source: filepath.Join(work, "home"), Target: "/home", Writable: true},
 			{Source: filepath.Join(work, "tmp"), Target: "/tmp", Writable: true},
 			{Source: tree, Target: "/src", Writable: true},
+			{Source: filepath.Join(work, besideDir), Target: "/" + besideDir},
 		},
 		Files: map[string]string{
 			"/etc/hosts":  "127.0.0.1 localhost\n::1 localhost\n",
@@ -201,23 +197,11 @@ func (b *Bench) goTest(ctx context.Context, work, tree string, folders []string,
 	return result.Report, err
 }
 
-// readLock is what the tree's own go.mod and go.sum say: tests need modules
-// that no recipe links.
-func readLock(tree string) (lock recipes.Lock, err error) {
-	if lock.GoMod, err = os.ReadFile(filepath.Join(tree, "go.mod")); err != nil {
-		return lock, err
-	}
-	if lock.GoSum, err = os.ReadFile(filepath.Join(tree, "go.sum")); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return lock, err
-	}
-	lock.Sums, err = recipes.ParseSums("go.sum", lock.GoSum)
-	return lock, err
-}
-
 // environment is all that the go command and the tests see, sorted.
 func environment() []string {
 	return []string{
 		"CGO_ENABLED=0",
+		"CI=true", // upstream's own way to run them
 		"GOCACHE={root}/gocache",
 		"GODEBUG=goindex=0", // what was learned of other source at this path is not of this
 		"GOENV=off",
@@ -233,6 +217,7 @@ func environment() []string {
 		"GOWORK=off", // upstream's workspace has modules that its zip has not
 		"HOME={root}/home",
 		"LC_ALL=C",
+		"PALISADE_CREDENTIALS_DIR={root}/home/credentials",
 		"PATH={root}/go/bin", // some tests run the go command
 		"TMPDIR={root}/tmp",
 		"TZ=UTC",

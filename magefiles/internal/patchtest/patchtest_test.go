@@ -91,7 +91,7 @@ func TestPrivate(t *testing.T) {
 	if err := os.WriteFile("made", nil, 0o666); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"made", "testdata/key", "testdata"} {
+	for _, name := range []string{"made", "testdata/key", "testdata", "ui/index.html"} {
 		info, err := os.Stat(name)
 		if err != nil || info.Mode().Perm()&0o077 != 0 {
 			t.Error(name, info, err)
@@ -101,6 +101,12 @@ func TestPrivate(t *testing.T) {
 		t.Error(err)
 	}
 	_ = t.TempDir()
+	if os.Getenv("CI") != "true" {
+		t.Error("CI is not set")
+	}
+	if err := os.MkdirAll(os.Getenv("PALISADE_CREDENTIALS_DIR"), 0o700); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestLoopback(t *testing.T) {
@@ -121,6 +127,7 @@ func TestLoopback(t *testing.T) {
 // one.
 type bench struct {
 	*Bench
+	proxy  *proxytest.Proxy
 	module module.Version
 	sum    string
 }
@@ -132,7 +139,7 @@ func newBench(t *testing.T) *bench {
 	p.Add(t, rope.Path, rope.Version, map[string]string{
 		"go.mod": "module example.org/rope\n\ngo 1.24.0\n", "rope.go": "package rope\n\nconst Length = 3\n",
 	})
-	b := &bench{module: module.Version{Path: "example.org/bell", Version: "v1.2.0"}}
+	b := &bench{proxy: p, module: module.Version{Path: "example.org/bell", Version: "v1.2.0"}}
 	b.sum = p.Add(t, b.module.Path, b.module.Version, map[string]string{
 		"go.mod": "module example.org/bell\n\ngo 1.24.0\n\nrequire example.org/rope v1.0.0\n", "go.sum": string(p.Sums.Encode()),
 		"ring/ring.go":      "package ring\n\n// Sound is what it says.\nconst Sound = \"ding\"\n",
@@ -162,7 +169,7 @@ func newBench(t *testing.T) *bench {
 }
 
 // run tests the module with one patch and a list of broken tests.
-func (b *bench) run(t *testing.T, patch, list string) (Report, error) {
+func (b *bench) run(t *testing.T, patch, list string, beside ...Subject) (Report, error) {
 	t.Helper()
 	fsys := fstest.MapFS{"bell/v1.2.0/series": {Data: []byte("0001-x.patch\n")}, "bell/v1.2.0/0001-x.patch": {Data: []byte(patch)}}
 	if list != "" {
@@ -172,7 +179,7 @@ func (b *bench) run(t *testing.T, patch, list string) (Report, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return b.Run(t.Context(), Subject{Module: b.module, Sum: b.sum, Series: series})
+	return b.Run(t.Context(), Subject{Module: b.module, Sum: b.sum, Series: series, Interface: fstest.MapFS{"ring/ui/index.html": {Data: []byte("<p>")}}, Beside: beside})
 }
 
 func TestRun(t *testing.T) {

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 
@@ -68,11 +69,34 @@ func moduleNames(all []PatchedModule) string {
 func (p *Pipeline) TestPatches(ctx context.Context, m PatchedModule) (report patchtest.Report, err error) {
 	line := p.Console.Cell("patches of " + m.String())
 	defer func() { line.Done(err) }()
-	series, err := patches.Load(p.workshop.Patches, recipes.ShortName(m.Path), m.Version.Version)
+	line.Stage("fetching")
+	subject, err := p.subject(m.recipe, m.Version)
 	if err != nil {
 		return patchtest.Report{}, err
 	}
-	line.Stage("fetching")
+	// An interface that pnpm builds is embedded only if a build tag asks for it.
+	if m.recipe.Module == m.Path && m.recipe.UI != nil && m.recipe.UI.Bundle != nil {
+		tree, err := p.fetch(ctx, m.recipe)
+		if err != nil {
+			return patchtest.Report{}, err
+		}
+		ui, err := p.interfaces.Make(ctx, tree, "") // a bundle is not made of the tree
+		if err != nil {
+			return patchtest.Report{}, err
+		}
+		subject.Interface = os.DirFS(ui.Dir)
+	}
+	for _, name := range m.recipe.Patches {
+		if name == m.Path {
+			continue
+		}
+		version, _ := m.recipe.Lock.Find(name) // Validate saw to it
+		other, err := p.subject(m.recipe, version)
+		if err != nil {
+			return patchtest.Report{}, err
+		}
+		subject.Beside = append(subject.Beside, other)
+	}
 	golang, err := p.box.Go(ctx, m.recipe.Lock.Go)
 	if err != nil {
 		return patchtest.Report{}, err
@@ -83,5 +107,11 @@ func (p *Pipeline) TestPatches(ctx context.Context, m PatchedModule) (report pat
 	}
 	line.Stage("testing")
 	bench := &patchtest.Bench{Modules: client, Go: golang, Store: p.store, Require: p.Config.Hermetic}
-	return bench.Run(ctx, patchtest.Subject{Module: m.Version, Sum: m.recipe.Lock.Sums[m.Version], Series: series})
+	return bench.Run(ctx, subject)
+}
+
+// subject is a module that r has patched.
+func (p *Pipeline) subject(r *recipes.Recipe, m module.Version) (patchtest.Subject, error) {
+	series, err := patches.Load(p.workshop.Patches, recipes.ShortName(m.Path), m.Version)
+	return patchtest.Subject{Module: m, Sum: r.Lock.Sums[m], Series: series}, err
 }
