@@ -193,15 +193,11 @@ func (b *bench) private(ctx context.Context, o options) (*lab, error) {
 	defer ours.Close()
 	defer theirs.Close()
 
-	dir, err := b.temp()
+	s, args, err := b.newServer(o)
 	if err != nil {
 		return nil, err
 	}
-	s := &server{bench: b, dir: dir, log: filepath.Join(dir, "log"), done: make(chan struct{}), user: o.user, password: o.password}
-	args, err := s.prepare(o)
-	if err != nil {
-		return nil, err
-	}
+	dir := s.dir
 	order := labOrder{
 		Addresses: labAddresses[3:], Files: map[string]string{},
 		// A blackbox_exporter cannot tell its URL from a socket that it is given.

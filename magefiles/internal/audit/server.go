@@ -94,14 +94,21 @@ func (b *bench) start(ctx context.Context, o options) (*server, error) {
 	return s, nil
 }
 
-// launch starts the subject and does not wait for it to answer.
-func (b *bench) launch(o options) (*server, error) {
+// newServer is a server with its directory and files, which does not run yet,
+// and the arguments to start it with.
+func (b *bench) newServer(o options) (*server, []string, error) {
 	dir, err := b.temp()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	s := &server{bench: b, dir: dir, log: filepath.Join(dir, "log"), done: make(chan struct{}), user: o.user, password: o.password}
 	args, err := s.prepare(o)
+	return s, args, err
+}
+
+// launch starts the subject and does not wait for it to answer.
+func (b *bench) launch(o options) (*server, error) {
+	s, args, err := b.newServer(o)
 	if err != nil {
 		return nil, err
 	}
@@ -111,8 +118,8 @@ func (b *bench) launch(o options) (*server, error) {
 	}
 	defer out.Close()
 	cmd := exec.Command(b.Binary, args...)
-	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, out, out
-	cmd.Env = append(b.environment(dir), s.expandAll(o.env)...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = s.dir, out, out
+	cmd.Env = append(b.environment(s.dir), s.expandAll(o.env)...)
 	ended, err := child.Start(cmd)
 	if err != nil {
 		return nil, err
