@@ -16,8 +16,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"palisade/magefiles/internal/child"
 )
 
 const (
@@ -234,19 +232,10 @@ func (b *bench) private(ctx context.Context, o options) (*lab, error) {
 		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}},
 		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}},
 	}
-	ended, err := child.Start(cmd)
-	if err != nil {
+	if err := s.run(cmd); err != nil {
 		return nil, noLab(fmt.Sprintf("this machine allows no namespaces: %v", err))
 	}
 	theirs.Close()
-	s.pid, s.signal = cmd.Process.Pid, cmd.Process.Signal
-	go func() {
-		s.ended = <-ended
-		close(s.done)
-	}()
-	b.mu.Lock()
-	b.servers = append(b.servers, s)
-	b.mu.Unlock()
 	if err := json.NewEncoder(ours).Encode(order); err != nil {
 		return nil, err
 	}

@@ -120,19 +120,28 @@ func (b *bench) launch(o options) (*server, error) {
 	cmd := exec.Command(b.Binary, args...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = s.dir, out, out
 	cmd.Env = append(b.environment(s.dir), s.expandAll(o.env)...)
+	if err := s.run(cmd); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// run starts cmd as the process of the server, which the bench stops if nobody
+// else does.
+func (s *server) run(cmd *exec.Cmd) error {
 	ended, err := child.Start(cmd)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	s.pid, s.signal = cmd.Process.Pid, cmd.Process.Signal
 	go func() {
 		s.ended = <-ended
 		close(s.done)
 	}()
-	b.mu.Lock()
-	b.servers = append(b.servers, s)
-	b.mu.Unlock()
-	return s, nil
+	s.bench.mu.Lock()
+	defer s.bench.mu.Unlock()
+	s.bench.servers = append(s.bench.servers, s)
+	return nil
 }
 
 // prepare writes what o wants to be there and returns the arguments.

@@ -24,7 +24,8 @@ const maxShipped = 2 << 30
 var shippedKey = regexp.MustCompile(`-----BEGIN (?:[A-Z]+ )*(?:PRIVATE KEY|CERTIFICATE)-----\r?\n[A-Za-z0-9+/=]{32}`)
 
 // shipped searches the binary and the members of its archive for anything of
-// the sets, and for any key or certificate, and text for hashes. It returns what it searched.
+// the sets, and for any key or certificate, and text for hashes. It returns
+// what it searched.
 func (b *bench) shipped(ctx context.Context, sets []set) (string, error) {
 	binary, err := os.Open(b.Binary)
 	if err != nil {
