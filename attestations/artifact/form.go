@@ -13,6 +13,10 @@ func filled(m Manifest) Manifest {
 			ui.Packages = each(ui.Packages, nil)
 			r.UI = &ui
 		}
+		r.Embedded = each(r.Embedded, func(e *Embedded) {
+			e.Files = each(e.Files, nil)
+			e.Requires = each(e.Requires, nil)
+		})
 		r.Toolchains = each(r.Toolchains, nil)
 		r.Build.Args = each(r.Build.Args, nil)
 		r.Build.Env = each(r.Build.Env, nil)
@@ -21,6 +25,7 @@ func filled(m Manifest) Manifest {
 			b.Settings = each(b.Settings, nil)
 		})
 		r.Members = each(r.Members, nil)
+		r.Documents = each(r.Documents, nil)
 	})
 	return m
 }

@@ -54,10 +54,12 @@ type Record struct {
 	Revision        string     `json:"revision"`         // what --version says: upstream's commit, or the source h1
 	Patched         []Patched  `json:"patched"`          // in order of module path; empty where nothing was changed
 	UI              *UI        `json:"ui,omitempty"`     // what was embedded as web interface
+	Embedded        []Embedded `json:"embedded"`         // in the binaries, though no Go module; sorted by PURL
 	Toolchains      []Tool     `json:"toolchains"`       // everything that ran, sorted by name
 	Build           Invocation `json:"build"`            // how the compiler was run
 	Binaries        []Binary   `json:"binaries"`         // sorted by name
 	Members         []File     `json:"members"`          // what the archive holds, in its order
+	Documents       []File     `json:"documents"`        // SPDX, of the archive and of each binary; below dist/, sorted by name
 	Timing          []Stage    `json:"timing,omitempty"` // in order of the pipeline
 }
 
@@ -103,6 +105,31 @@ type Package struct {
 	Integrity string `json:"integrity"`
 }
 
+// Embedded is work of others that is in the bytes of a binary and is no Go
+// module: code and style that a bundler put into a web interface, a font, a
+// script that lies in the source.
+type Embedded struct {
+	PURL      string   `json:"purl"` // pkg:npm/%40mantine/core@9.5.0
+	Name      string   `json:"name"`
+	Version   string   `json:"version"`
+	Integrity string   `json:"integrity"` // of an npm package, as Package has it; else empty
+	Evidence  Evidence `json:"evidence"`
+	Note      string   `json:"note"`     // why it is said to be there, where it was not observed; else empty
+	Files     []string `json:"files"`    // that hold it, below the root of the module In; sorted, empty where a bundler spread it
+	In        string   `json:"in"`       // path of the Go module through which it came into the binary
+	Requires  []string `json:"requires"` // purls of what it imports, of those embedded; sorted
+}
+
+// Evidence is how it is known that something is embedded.
+type Evidence string
+
+// The kinds of evidence, the strongest first.
+const (
+	ByBundler  Evidence = "bundler"   // the bundler named it as a source of what it wrote
+	ByIdentity Evidence = "identical" // a file of it is in the source, byte for byte
+	Stated     Evidence = "stated"    // the recipe says so, for the reason in Note
+)
+
 // A Tool is a toolchain that ran. Hash is what pins it: an "h1:" for a Go
 // module, a Subresource Integrity string for an npm package.
 type Tool struct {
@@ -110,6 +137,8 @@ type Tool struct {
 	Version string `json:"version"` // 1.26.8
 	Package string `json:"package"` // golang.org/toolchain@v0.0.1-go1.26.8.linux-amd64
 	Hash    string `json:"hash"`
+	// Zip is the digest of the zip file that held a Go toolchain.
+	Zip *Digest `json:"zip,omitempty"`
 }
 
 // Invocation is how the compiler was run.

@@ -75,10 +75,16 @@ func sample() *Manifest {
 			Host:     []File{file("/lib64/ld-linux-x86-64.so.2", "0755", "loader")},
 			Report:   &plain,
 		},
-		Toolchains: []Tool{{"go", "1.26.8", "golang.org/toolchain@v0.0.1-go1.26.8.linux-amd64", toolSum}},
+		Embedded: []Embedded{{
+			PURL: "pkg:npm/react@19.1.0", Name: "react", Version: "19.1.0", Integrity: "sha512-" + strings.Repeat("A", 86) + "==",
+			Evidence: Stated, Note: "the file's own head says so", Files: []string{"web/ui/react.js"},
+			In: source.Path, Requires: []string{"pkg:npm/scheduler@0.26.0"},
+		}},
+		Toolchains: []Tool{{"go", "1.26.8", "golang.org/toolchain@v0.0.1-go1.26.8.linux-amd64", toolSum, &zip}},
 		Build:      Invocation{Args: []string{"go", "build", "-trimpath"}, Env: []string{"CGO_ENABLED=0", "GOOS=linux"}, Sandbox: hermetic},
 		Binaries:   []Binary{binary},
 		Members:    []File{file("LICENSE", "0644", "licence"), file("prometheus", "0755", "prometheus")},
+		Documents:  []File{file("prometheus-3.15.0-palisade.1.linux-amd64.tar.gz.spdx.json", "", "document")},
 		Timing:     []Stage{{"fetch", 0.25, true}, {"compile", 12.5, false}},
 	}
 	bare := Record{
