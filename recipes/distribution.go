@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -18,7 +19,11 @@ import (
 
 // A Distribution says who publishes and with which toolchains.
 type Distribution struct {
-	Name       string              `yaml:"name"` // of the publisher, and the suffix of versions
+	Name       string              `yaml:"name"`      // of the publisher, and the suffix of versions
+	Publisher  string              `yaml:"publisher"` // the same for people
+	Namespace  string              `yaml:"namespace"` // an https address of the publisher's, without a slash at its end: what he names begins with it
+	Licence    string              `yaml:"licence"`   // of his own files and patches, an SPDX expression
+	Licences   []Licence           `yaml:"licences"`  // statements that every recipe shares: of toolchains
 	Platforms  []artifact.Platform `yaml:"platforms"`
 	Toolchains Toolchains          `yaml:"toolchains"`
 }
@@ -79,6 +84,8 @@ func find[T any](all []T, match func(T) bool) (T, bool) {
 	return none, false
 }
 
+var namespaceForm = regexp.MustCompile(`^https://[a-z0-9.\-]+(/[a-zA-Z0-9._\-]+)*$`)
+
 // LoadDistribution reads distribution.yaml of fsys, which is rooted at recipes/.
 func LoadDistribution(fsys fs.FS) (*Distribution, error) {
 	var d Distribution
@@ -88,6 +95,12 @@ func LoadDistribution(fsys fs.FS) (*Distribution, error) {
 	// The name becomes part of semantic versions, which have no "_".
 	if !nameForm.MatchString(d.Name) || strings.Contains(d.Name, "_") || len(d.Platforms) == 0 || len(d.Toolchains.Go) == 0 {
 		return nil, fmt.Errorf("%w: distribution.yaml: name, platforms and toolchains.go are all needed", ErrInvalid)
+	}
+	if d.Publisher == "" || !ValidLicence(d.Licence) || !namespaceForm.MatchString(d.Namespace) {
+		return nil, fmt.Errorf("%w: distribution.yaml: publisher, licence (an SPDX expression) and namespace (https://…, without a slash at its end) are all needed", ErrInvalid)
+	}
+	if err := validateLicences(d.Licences, nil); err != nil {
+		return nil, fmt.Errorf("%w: distribution.yaml: %w", ErrInvalid, err)
 	}
 	for _, g := range d.Toolchains.Go {
 		for p, sum := range g.Hosts {

@@ -13,6 +13,7 @@
 //	patched.sum   the hashes of the sealed modules, in go.sum's format
 //	ui.mjs        (ui: pnpm) builds the web interface
 //	ui.sum        (ui: bundle) the hash of the module that holds it
+//	licences/     the texts of licences that recipe.yaml states
 //
 // and the files that an "own:" of its archive names.
 package recipes
@@ -41,6 +42,9 @@ var ErrInvalid = errors.New("invalid")
 type Recipe struct {
 	Name        string              `yaml:"-"`           // its folder
 	Description string              `yaml:"description"` // one sentence
+	Homepage    string              `yaml:"homepage"`    // upstream's
+	Originator  string              `yaml:"originator"`  // who makes it upstream, an organisation
+	CPE         string              `yaml:"cpe"`         // vendor and product: cpe:2.3:a:prometheus:prometheus
 	Module      string              `yaml:"module"`      // upstream's module path
 	Version     string              `yaml:"version"`     // upstream's release, "3.15.0"
 	Revision    int                 `yaml:"revision"`    // ours of that release, from 1
@@ -50,6 +54,8 @@ type Recipe struct {
 	Tags        []string            `yaml:"tags"` // Go build tags
 	Patches     []string            `yaml:"patches"`
 	UI          *UI                 `yaml:"ui"`
+	Bundled     []Bundled           `yaml:"bundled"`
+	Licences    []Licence           `yaml:"licences"` // and those of the distribution
 	Archive     []Member            `yaml:"archive"`
 	Platforms   []artifact.Platform `yaml:"platforms"`
 
@@ -145,6 +151,7 @@ func Load(fsys fs.FS, d *Distribution, name string) (*Recipe, error) {
 	if err := decode(dir, "recipe.yaml", r); err != nil {
 		return nil, fmt.Errorf("recipe %s: %w", name, err)
 	}
+	r.Licences = append(r.Licences, d.Licences...)
 	for _, step := range []func(*Distribution) error{r.loadLock, r.loadUI, r.Validate, r.digestFolder} {
 		if err := step(d); err != nil {
 			return nil, fmt.Errorf("recipe %s: %w", name, err)
@@ -231,6 +238,9 @@ func (r *Recipe) needs(name string) bool {
 	case "ui.sum":
 		return r.UI != nil && r.UI.Bundle != nil
 	}
+	if strings.HasPrefix(name, LicenceDir) {
+		return slices.ContainsFunc(r.Licences, func(l Licence) bool { return slices.Contains(l.Text, name) })
+	}
 	return r.UI != nil && r.UI.Pnpm != nil && name == r.UI.Pnpm.Script
 }
 
@@ -298,14 +308,16 @@ func (r *Recipe) Validate(d *Distribution) error {
 			return bad("platform %s is not one of the distribution's", p)
 		}
 	}
-	if err := r.validateArchive(bad); err != nil {
-		return err
+	for _, check := range []func(func(string, ...any) error) error{r.validateContents, r.validateArchive} {
+		if err := check(bad); err != nil {
+			return err
+		}
 	}
 	return r.validateUI(d, bad)
 }
 
 func (r *Recipe) validateArchive(bad func(string, ...any) error) error {
-	taken := map[string]bool{}
+	taken := map[string]bool{TextsName: true}
 	for _, b := range r.Binaries {
 		taken[b.Name], taken[b.Name+".exe"] = true, true
 	}
