@@ -48,6 +48,7 @@ type Built struct {
 	Target     Target
 	Toolchain  artifact.Tool
 	Binaries   []artifact.Binary // sorted by name
+	Links      []Links           // of each of them, in the same order
 	Invocation artifact.Invocation
 	Files      store.Entry // holds each binary under its name
 	Cached     bool
@@ -56,6 +57,7 @@ type Built struct {
 // step is what a compilation leaves in the store, beside the binaries.
 type step struct {
 	Binaries   []artifact.Binary   `json:"binaries"`
+	Links      []Links             `json:"links"`
 	Invocation artifact.Invocation `json:"invocation"`
 }
 
@@ -70,14 +72,14 @@ func (c *Compiler) Build(ctx context.Context, p source.Patched, t Target) (Built
 	if err != nil {
 		return Built{}, fmt.Errorf("compiling %s: %w", r.Name, err)
 	}
-	key := store.NewKey("compile-1", slices.Concat([]string{tool.Hash, fmt.Sprint(c.hermetic()), string(cmd.goMod), string(cmd.goSum)}, cmd.args, cmd.env)...)
+	key := store.NewKey("compile-2", slices.Concat([]string{tool.Hash, fmt.Sprint(c.hermetic()), string(cmd.goMod), string(cmd.goSum)}, cmd.args, cmd.list, cmd.env)...)
 	s, entry, cached, err := store.Do(ctx, c.Store, key, func(ctx context.Context, dir string) (step, error) {
 		return c.compile(ctx, p, t, cmd, dir)
 	})
 	if err != nil {
 		return Built{}, fmt.Errorf("compiling %s for %s, %s: %w", r.Name, t.Platform, t.Variant, err)
 	}
-	return Built{Source: p, Target: t, Toolchain: tool, Binaries: s.Binaries, Invocation: s.Invocation, Files: entry, Cached: cached}, nil
+	return Built{Source: p, Target: t, Toolchain: tool, Binaries: s.Binaries, Links: s.Links, Invocation: s.Invocation, Files: entry, Cached: cached}, nil
 }
 
 // hermetic says whether a result is, or has to be, made in the sandbox: a
@@ -87,6 +89,7 @@ func (c *Compiler) hermetic() bool { return c.Hermetic || sandbox.Available() ==
 // command is a run of the go command, in the paths that it sees.
 type command struct {
 	args, env    []string
+	list         []string // lists the packages that args compiles
 	goMod, goSum []byte
 }
 
@@ -106,20 +109,26 @@ func (c *Compiler) command(p source.Patched, t Target) (command, error) {
 	if err != nil {
 		return command{}, err
 	}
-	args := []string{
-		goRoot + "/bin/go", "build",
-		"-trimpath",       // no path of this machine
+	chosen := []string{
 		"-buildvcs=false", // there is no repository around the source
 		"-mod=readonly",   // the lock is the lock
 		"-modfile=" + lockDir + "/build.mod",
 		"-tags=" + strings.Join(tagsFor(r, t), ","),
-		"-ldflags=" + stamps(r, c.Distribution, t.Variant),
-		"-o", outDir + "/",
 	}
+	var packages []string
 	for _, b := range r.Binaries {
-		args = append(args, b.Package)
+		packages = append(packages, b.Package)
 	}
-	return command{args: args, env: environment(t.Platform), goMod: goMod, goSum: goSum}, nil
+	return command{
+		args: slices.Concat([]string{
+			goRoot + "/bin/go", "build",
+			"-trimpath", // no path of this machine
+			"-ldflags=" + stamps(r, c.Distribution, t.Variant),
+			"-o", outDir + "/",
+		}, chosen, packages),
+		list: slices.Concat([]string{goRoot + "/bin/go", "list", "-deps", "-json=ImportPath,Standard,Module,Imports,ImportMap"}, chosen, packages),
+		env:  environment(t.Platform), goMod: goMod, goSum: goSum,
+	}, nil
 }
 
 // tagsFor leaves netgo out for windows, as upstream does: there the system's
@@ -250,7 +259,14 @@ func (c *Compiler) compile(ctx context.Context, p source.Patched, t Target, cmd 
 		return step{}, fmt.Errorf("%w\n%s", err, bytes.TrimSpace(log.Bytes()))
 	}
 	s := step{Invocation: artifact.Invocation{Args: seen(cmd.args), Env: seen(cmd.env), Sandbox: result.Report}}
-	s.Binaries, err = c.readBack(p, t, out)
+	if s.Binaries, err = c.readBack(p, t, out); err != nil {
+		return step{}, err
+	}
+	packages, err := list(ctx, spec, cmd.list)
+	if err != nil {
+		return step{}, err
+	}
+	s.Links, err = links(packages, s.Binaries)
 	return s, err
 }
 
