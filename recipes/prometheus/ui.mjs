@@ -2,7 +2,8 @@
 // `web/ui/build_ui.sh --mantine-ui` does, on a machine that holds Node and
 // nothing else: no shell, no sed, no pnpm. It is run in the directory web/ui,
 // after the packages of pnpm-lock.yaml were installed, and leaves
-// static/mantine-ui there. Each step prints the upstream line it stands for.
+// static/mantine-ui there, and in the file that its argument names what the
+// bundler says of it. Each step prints the upstream line it stands for.
 //
 // It stands for those lines only as long as they are what it was written
 // after, so it first compares the scripts it mirrors and refuses others. After
@@ -11,9 +12,11 @@
 
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { appendFileSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { appendFileSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import path from "node:path";
 import process from "node:process";
+import { pathToFileURL } from "node:url";
 
 const lezer = "module/lezer-promql";
 const codemirror = "module/codemirror-promql";
@@ -23,6 +26,8 @@ const mantine = "mantine-ui";
 const scripts = {
   "build_ui.sh": "9f9016d81c4773913630dbd856c8227c02000f478455b0e0a7bd4f57ea73c888",
   [`${lezer}/build.sh`]: "c112f60627652068fef9dc2055fd02cf73d516a6a6a1fb1ddc8496eaee2d3fb1",
+  // Only what begins with "." or "/" is bundled into dist: this package's own.
+  [`${lezer}/rollup.config.js`]: "2f4431f8f559b184598ce647014e467715de0d2d056af8a88496805ece3d70b1",
   [`${lezer}/generate-types.sh`]: "116315d993d3e4aa6b71f4ecb4166d9a5a279bbe12dc47df045061b955361b22",
   [`${codemirror}/build.sh`]: "cfcf191c0ccff116f7ab2ef85875a618fbe60f853a0f5df294b41cec8c03adb6",
   // What follows this script and is done by the caller.
@@ -84,22 +89,64 @@ function run(cwd, program, ...args) {
   if (status !== 0) refuse(`${program} ended with ${signal ?? `status ${status}`}`);
 }
 
-function step(upstream, work) {
+async function step(upstream, work) {
   console.log(`+ ${upstream}`);
-  work();
+  await work();
 }
+
+// observer is a plugin that changes nothing and, once the bundler knows what it
+// is about to write below to, hands over what that is made of:
+//
+//   modules  every module that it read: its id, below the workspace where it is
+//            a file; whether and with how many bytes of script it is written;
+//            the ids that it imports
+//   files    what is written: a chunk of modules, or an asset and its sources
+//
+// Package magefiles/internal/webui tells by it which packages are embedded.
+function observer(dir, to, hand) {
+  const workspace = process.cwd();
+  const place = (id) => (path.isAbsolute(id) ? path.relative(workspace, id) : id);
+  return {
+    name: "observer",
+    enforce: "post",
+    generateBundle: {
+      order: "post",
+      handler(_, bundle) {
+        const written = new Map(), files = [];
+        for (const out of Object.values(bundle)) {
+          const chunk = out.type === "chunk";
+          const from = chunk ? [] : out.originalFileNames.map((name) => place(path.resolve(workspace, dir, name)));
+          files.push({ name: `${to}/${out.fileName}`, chunk, from });
+          for (const [id, module] of chunk ? Object.entries(out.modules) : []) {
+            written.set(id, (written.get(id) ?? 0) + module.renderedLength);
+          }
+        }
+        // The bundler's own runtime is written and is no module that it read.
+        const modules = [...new Set([...this.getModuleIds(), ...written.keys()])].map((id) => {
+          const { importedIds = [], dynamicallyImportedIds = [] } = this.getModuleInfo(id) ?? {};
+          const imports = [...importedIds, ...dynamicallyImportedIds].map(place);
+          return { id: place(id), bundled: written.has(id), bytes: written.get(id) ?? 0, imports };
+        });
+        hand({ modules, files });
+      },
+    },
+  };
+}
+
+const report = process.argv[2];
+if (!report) refuse("its argument is missing: the file for what the bundler says");
 
 compareUpstream();
 
 // build_ui.sh: buildModule, in the order of `buildOrder=(lezer-promql codemirror-promql)`.
 // module/lezer-promql/build.sh
-step("pnpm exec lezer-generator src/promql.grammar -o src/parser", () =>
+await step("pnpm exec lezer-generator src/promql.grammar -o src/parser", () =>
   run(lezer, tool(lezer, "@lezer/generator", "lezer-generator"), "src/promql.grammar", "-o", "src/parser"));
 
-step("cat src/parser.terms.js >> src/parser.js", () =>
+await step("cat src/parser.terms.js >> src/parser.js", () =>
   appendFileSync(`${lezer}/src/parser.js`, readFileSync(`${lezer}/src/parser.terms.js`)));
 
-step("bash ./generate-types.sh", () => {
+await step("bash ./generate-types.sh", () => {
   // The text is the script's own: what stands between `cat <<EOF` and EOF,
   // with one expansion at its end, $(sed …), which drops trailing newlines.
   const script = readFileSync(`${lezer}/generate-types.sh`, "utf8");
@@ -111,26 +158,40 @@ step("bash ./generate-types.sh", () => {
   writeFileSync(`${lezer}/dist/index.d.ts`, `${parts[1]}${terms}\n`);
 });
 
-step("pnpm exec rollup -c", () => run(lezer, tool(lezer, "rollup", "rollup"), "-c"));
+await step("pnpm exec rollup -c", () => run(lezer, tool(lezer, "rollup", "rollup"), "-c"));
 
 // module/codemirror-promql/build.sh: tsc and tsc6 are the workspace's.
 const tsc = tool(".", "@typescript/native", "tsc");
 const tsc6 = tool(".", "typescript", "tsc6");
 
-step("tsc --module esnext --target es2018 --outDir dist/esm", () =>
+await step("tsc --module esnext --target es2018 --outDir dist/esm", () =>
   run(codemirror, tsc, "--module", "esnext", "--target", "es2018", "--outDir", "dist/esm"));
 
-step("tsc6 --module commonjs --moduleResolution node --target es5 --outDir dist/cjs --downlevelIteration --ignoreDeprecations 6.0", () =>
+await step("tsc6 --module commonjs --moduleResolution node --target es5 --outDir dist/cjs --downlevelIteration --ignoreDeprecations 6.0", () =>
   run(codemirror, tsc6, "--module", "commonjs", "--moduleResolution", "node", "--target", "es5",
     "--outDir", "dist/cjs", "--downlevelIteration", "--ignoreDeprecations", "6.0"));
 
 // build_ui.sh: buildMantineUI
-step("tsc && vite build", () => {
+await step("tsc && vite build", async () => {
   run(mantine, tsc);
-  run(mantine, tool(mantine, "vite", "vite"), "build");
+  // What vite's command does, in this process, with one plugin more.
+  const { build } = await import(pathToFileURL(createRequire(path.resolve(mantine, "package.json")).resolve("vite")));
+  let said;
+  const plugin = observer(mantine, "static/mantine-ui", (it) => { said = it; });
+  const workspace = process.cwd();
+  process.chdir(mantine);
+  await build({ plugins: [plugin] });
+  process.chdir(workspace);
+  if (!said) refuse("the bundler did not say what it wrote");
+  // Vite copies these past the bundler.
+  for (const name of readdirSync(`${mantine}/public`, { recursive: true })) {
+    const from = `${mantine}/public/${name}`;
+    if (statSync(from).isFile()) said.files.push({ name: `static/mantine-ui/${name}`, chunk: false, from: [from] });
+  }
+  writeFileSync(report, JSON.stringify(said));
 });
 
-step("mkdir -p ./static; rm -rf ./static/mantine-ui; mv ./mantine-ui/dist ./static/mantine-ui", () => {
+await step("mkdir -p ./static; rm -rf ./static/mantine-ui; mv ./mantine-ui/dist ./static/mantine-ui", () => {
   mkdirSync("static", { recursive: true });
   rmSync("static/mantine-ui", { recursive: true, force: true });
   renameSync("mantine-ui/dist", "static/mantine-ui");

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -55,7 +56,56 @@ func Unpack(tgz, dir string) error {
 	return nil
 }
 
+// maxRead bounds what Read returns, in bytes.
+const maxRead = 256 << 20
+
+// Read returns the content of each of names that is a file of the tarball tgz,
+// under its name without the leading "package/", within the bounds of Unpack
+// and of 256 MiB in all.
+func Read(tgz string, names []string) (map[string][]byte, error) {
+	f, err := os.Open(tgz)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	found, total := map[string][]byte{}, int64(0)
+	err = members(f, func(name string, h *tar.Header, content io.Reader) error {
+		if h.Typeflag != tar.TypeReg || !slices.Contains(names, name) {
+			return nil
+		}
+		if _, ok := found[name]; ok {
+			return fmt.Errorf("%w: member %q comes twice", ErrArchive, h.Name)
+		}
+		if total += h.Size; total > maxRead {
+			return fmt.Errorf("%w: more than %d bytes asked for", ErrArchive, maxRead)
+		}
+		data, err := io.ReadAll(content)
+		if err != nil {
+			return fmt.Errorf("%w: member %q: %w", ErrArchive, h.Name, err)
+		}
+		found[name] = data
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", tgz, err)
+	}
+	return found, nil
+}
+
 func unpack(r io.Reader, root *os.Root) error {
+	return members(r, func(name string, h *tar.Header, content io.Reader) error {
+		if h.Typeflag == tar.TypeReg {
+			return writeMember(root, name, h, content)
+		}
+		if err := root.MkdirAll(name, 0o755); err != nil {
+			return fmt.Errorf("member %q: %w", h.Name, err)
+		}
+		return nil
+	})
+}
+
+// members calls each with every member, a file or a directory.
+func members(r io.Reader, each func(name string, h *tar.Header, content io.Reader) error) error {
 	gz, err := gzip.NewReader(r)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrArchive, err)
@@ -81,18 +131,15 @@ func unpack(r io.Reader, root *os.Root) error {
 		}
 		switch h.Typeflag {
 		case tar.TypeDir:
-			if err := root.MkdirAll(name, 0o755); err != nil {
-				return fmt.Errorf("member %q: %w", h.Name, err)
-			}
 		case tar.TypeReg:
 			if total += h.Size; h.Size > MaxUnpacked || total > MaxUnpacked {
 				return fmt.Errorf("%w: more than %d bytes unpacked", ErrArchive, MaxUnpacked)
 			}
-			if err := writeMember(root, name, h, archive); err != nil {
-				return err
-			}
 		default:
 			return fmt.Errorf("%w: member %q is of type %q, neither file nor directory", ErrArchive, h.Name, h.Typeflag)
+		}
+		if err := each(name, h, archive); err != nil {
+			return err
 		}
 	}
 	// The checksum of gzip stands at its end.

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/klauspost/compress/gzip"
+
+	"palisade/attestations/artifact"
 )
 
 func tarball(t testing.TB, members ...tar.Header) []byte {
@@ -137,6 +139,43 @@ func TestUnpackWantsEmpty(t *testing.T) {
 	}
 	if err := Unpack(filepath.Join(dir, "../../x.tgz"), dir); err == nil {
 		t.Error("unpacked over another package")
+	}
+}
+
+func TestRead(t *testing.T) {
+	tgz := filepath.Join(t.TempDir(), "a.tgz")
+	write := func(members ...tar.Header) {
+		t.Helper()
+		if err := os.WriteFile(tgz, tarball(t, members...), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(file("package/a", "one", 0o644), file("package/d/b", "two", 0o644), tar.Header{Typeflag: tar.TypeDir, Name: "package/e/"})
+	got, err := Read(tgz, []string{"d/b", "e", "missing"})
+	if err != nil || len(got) != 1 || string(got["d/b"]) != "two" {
+		t.Errorf("got %q, %v; want d/b alone", got, err)
+	}
+	for name, members := range map[string][]tar.Header{
+		"twice":    {file("package/a", "one", 0o644), file("package/a", "two", 0o644)},
+		"a link":   {file("package/a", "one", 0o644), {Typeflag: tar.TypeSymlink, Name: "package/b", Linkname: "a"}},
+		"climbing": {file("package/a", "one", 0o644), file("package/../b", "", 0o644)},
+	} {
+		write(members...)
+		if got, err := Read(tgz, []string{"a"}); !errors.Is(err, ErrArchive) || got != nil {
+			t.Errorf("%s: got %q, %v", name, got, err)
+		}
+	}
+}
+
+func TestPURL(t *testing.T) {
+	for want, p := range map[string]artifact.Package{
+		"pkg:npm/%40mantine/core@9.5.0":    {Name: "@mantine/core", Version: "9.5.0"},
+		"pkg:npm/highlight.js@11.0.0-rc.1": {Name: "highlight.js", Version: "11.0.0-rc.1"},
+		"pkg:npm/a@1.0.0%2Bbuild":          {Name: "a", Version: "1.0.0+build"},
+	} {
+		if got := PURL(p); got != want {
+			t.Errorf("%v is %s, want %s", p, got, want)
+		}
 	}
 }
 

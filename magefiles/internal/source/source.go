@@ -87,9 +87,10 @@ func (s Sealed) Artifact() artifact.Patched {
 // a hash that the lock holds. Only Patch makes one; nothing changed is a
 // Patched with nothing in Sealed.
 type Patched struct {
-	Tree   Tree
-	Sealed []Sealed // in order of module path
-	UI     *artifact.UI
+	Tree     Tree
+	Sealed   []Sealed // in order of module path
+	UI       *artifact.UI
+	Embedded []artifact.Embedded // what UI was bundled of, sorted by purl; empty where no bundler ran
 }
 
 // A Workshop is where source is changed.
@@ -140,12 +141,12 @@ func (w *Workshop) seal(ctx context.Context, t Tree, variant string) (Patched, r
 		return Patched{}, nil, err
 	}
 	for _, c := range paths {
-		s, ui, err := w.sealOne(ctx, t, c)
+		s, step, err := w.sealOne(ctx, t, c)
 		if err != nil {
 			return Patched{}, nil, fmt.Errorf("recipe %s: patching %s: %w", t.recipe.Name, c.module.Version, err)
 		}
-		if ui != nil {
-			p.UI = ui
+		if step.UI != nil {
+			p.UI, p.Embedded = step.UI, step.Embedded
 		}
 		goMod := module.Version{Path: s.To.Path, Version: s.To.Version.Version + "/go.mod"}
 		if sums[goMod], err = goModSum(s.To.GoMod); err != nil {
@@ -200,11 +201,12 @@ func (w *Workshop) changes(t Tree, variant string) ([]change, error) {
 type sealedStep struct {
 	Sum string       `json:"sum"`
 	UI  *artifact.UI `json:"ui,omitempty"`
-	// Added is what the web interface brought.
-	Added []artifact.File `json:"added"`
+	// Added is what the web interface brought, Embedded what it was bundled of.
+	Added    []artifact.File     `json:"added"`
+	Embedded []artifact.Embedded `json:"embedded"`
 }
 
-func (w *Workshop) sealOne(ctx context.Context, t Tree, c change) (Sealed, *artifact.UI, error) {
+func (w *Workshop) sealOne(ctx context.Context, t Tree, c change) (Sealed, sealedStep, error) {
 	inputs := []string{c.module.Sum, c.to.String()}
 	s := Sealed{From: c.module}
 	for _, p := range c.series.Patches {
@@ -214,24 +216,24 @@ func (w *Workshop) sealOne(ctx context.Context, t Tree, c change) (Sealed, *arti
 	if c.ui {
 		ui, err := w.UI.Inputs(t.recipe)
 		if err != nil {
-			return Sealed{}, nil, err
+			return Sealed{}, sealedStep{}, err
 		}
 		inputs = append(append(inputs, "ui"), ui...)
 	}
-	step, entry, _, err := store.Do(ctx, w.Store, store.NewKey("seal-1", inputs...), func(ctx context.Context, dir string) (sealedStep, error) {
+	step, entry, _, err := store.Do(ctx, w.Store, store.NewKey("seal-2", inputs...), func(ctx context.Context, dir string) (sealedStep, error) {
 		return w.make(ctx, t, c, filepath.Join(dir, "tree"))
 	})
 	if err != nil {
-		return Sealed{}, nil, err
+		return Sealed{}, sealedStep{}, err
 	}
 	tree := filepath.Join(entry.Dir, "tree")
 	goMod, err := os.ReadFile(filepath.Join(tree, "go.mod"))
 	if err != nil {
-		return Sealed{}, nil, err
+		return Sealed{}, sealedStep{}, err
 	}
 	s.Added = step.Added
 	s.To = modules.Sealed{Version: c.to, Sum: step.Sum, Dir: tree, GoMod: goMod}
-	return s, step.UI, nil
+	return s, step, nil
 }
 
 // make lays out the changed module at dir.
@@ -248,7 +250,7 @@ func (w *Workshop) make(ctx context.Context, t Tree, c change, dir string) (seal
 		if err := overlay(dir, assets); err != nil {
 			return step, fmt.Errorf("adding the web interface: %w", err)
 		}
-		step.UI, step.Added = &assets.UI, assets.Files
+		step.UI, step.Added, step.Embedded = &assets.UI, assets.Files, assets.Embedded
 	}
 	var err error
 	step.Sum, err = dirhash.HashDir(dir, c.to.String(), dirhash.Hash1)

@@ -72,7 +72,7 @@ func (u *ui) Make(_ context.Context, _ Tree, dir string) (webui.Assets, error) {
 	if text, err := os.ReadFile(filepath.Join(dir, "bell.go")); err != nil || !strings.Contains(string(text), "DING") {
 		return webui.Assets{}, errors.New("made of source that is not patched")
 	}
-	a := webui.Assets{Dir: u.dir, UI: artifact.UI{Kind: "bundle", Note: "a test"}}
+	a := webui.Assets{Dir: u.dir, UI: artifact.UI{Kind: "bundle", Note: "a test"}, Embedded: []artifact.Embedded{{PURL: "pkg:npm/gong@1.0.0"}}}
 	for name, text := range u.files {
 		full := filepath.Join(u.dir, filepath.FromSlash(name))
 		if err := errors.Join(os.MkdirAll(filepath.Dir(full), 0o755), os.WriteFile(full, []byte(text), 0o644)); err != nil {
@@ -257,7 +257,7 @@ func TestNothingChanged(t *testing.T) {
 	b := newBench(t, nil)
 	b.tree.recipe.Patches = nil
 	p, err := b.Patch(t.Context(), b.tree, "hardened")
-	if err != nil || p.Sealed != nil || p.UI != nil {
+	if err != nil || p.Sealed != nil || p.UI != nil || p.Embedded != nil {
 		t.Errorf("got %+v, %v", p, err)
 	}
 	if p.Tree.Recipe() != b.tree.recipe || len(p.Tree.Modules()) != 1 {
@@ -292,7 +292,7 @@ func TestSeriesRefused(t *testing.T) {
 				t.Errorf("%v says %v", err, drift)
 			}
 			// What failed is not kept: the seal is made once it can be.
-			if left, _ := filepath.Glob(filepath.Join(b.Store.Dir("steps"), "seal-1", "*")); len(left) != 0 {
+			if left, _ := filepath.Glob(filepath.Join(b.Store.Dir("steps"), "seal-2", "*")); len(left) != 0 {
 				t.Errorf("it left %q", left)
 			}
 		})
@@ -310,6 +310,10 @@ func TestWebUI(t *testing.T) {
 	s := p.Sealed[0]
 	if p.UI == nil || p.UI.Note != "a test" || len(s.Added) != 1 || s.Added[0].Name != "ui/index.html" || read(t, s.To.Dir, "ui/index.html") != "<h1>ding</h1>" {
 		t.Errorf("sealed is %+v, UI is %+v", s, p.UI)
+	}
+	// What it was bundled of is known also when it was sealed before.
+	if len(p.Embedded) != 1 || p.Embedded[0].PURL != "pkg:npm/gong@1.0.0" {
+		t.Errorf("bundled of %+v", p.Embedded)
 	}
 	if u.made != 2 {
 		t.Errorf("made %d times for two variants", u.made)

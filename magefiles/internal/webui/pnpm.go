@@ -41,12 +41,20 @@ type PnpmInput struct {
 //     verified, and laid out as a registry of tarballs;
 //  2. in a sandbox that sees this registry on loopback, pnpm installs exactly
 //     the lock file, running no package's scripts;
-//  3. in a sandbox without it, Node runs Script in <UI>, which leaves static/.
+//  3. in a sandbox without it, Node runs Script in <UI>, which leaves static/
+//     and, in the file that is its argument, what the bundler said of it.
 //
 // Assets then holds <UI>/static/**.gz and <UI>/embed.go, as upstream's
 // scripts/compress_assets.sh makes them. Of the host, the sandboxes see the
 // loader and the shared libraries that Node and the installed native addons
 // name, each recorded in UI.Host.
+//
+// Assets.Embedded is every package of which something was written to static/,
+// each one of the lock's: modules, style sheets and assets that the bundler
+// named as sources, and its own packages, of which it puts helpers there. An
+// edge is an import. A file of static/ without sources, a module of no
+// package, a style sheet that takes in others unseen, and a package that
+// upstream's own observer lists and the bundler did not name wrap ErrReport.
 func Pnpm(ctx context.Context, in PnpmInput) (Assets, error) {
 	fail := func(err error) (Assets, error) {
 		return Assets{}, fmt.Errorf("building the web interface of %s@%s: %w", in.Module.Path, in.Module.Version, err)
@@ -74,7 +82,7 @@ func Pnpm(ctx context.Context, in PnpmInput) (Assets, error) {
 	if err := layRegistry(ctx, in.NPM, packages, b.registry); err != nil {
 		return fail(err)
 	}
-	ui, err := b.run(ctx)
+	ui, embedded, err := b.run(ctx)
 	if err != nil {
 		return fail(err)
 	}
@@ -85,7 +93,7 @@ func Pnpm(ctx context.Context, in PnpmInput) (Assets, error) {
 	if err != nil {
 		return fail(err)
 	}
-	return Assets{Dir: in.Out, Files: files, UI: ui}, nil
+	return Assets{Dir: in.Out, Files: files, UI: ui, Embedded: embedded}, nil
 }
 
 func lockedFor(in PnpmInput, host npm.Host) ([]artifact.Package, error) {
@@ -122,34 +130,38 @@ type build struct {
 
 func (b *build) workspace() string { return filepath.Join(b.work, filepath.FromSlash(b.UI)) }
 
-func (b *build) run(ctx context.Context) (artifact.UI, error) {
+func (b *build) run(ctx context.Context) (artifact.UI, []artifact.Embedded, error) {
 	if err := b.prepare(); err != nil {
-		return artifact.UI{}, err
+		return artifact.UI{}, nil, err
 	}
 	libs, err := b.libs("")
 	if err != nil {
-		return artifact.UI{}, err
+		return artifact.UI{}, nil, err
 	}
 	first, err := b.install(ctx, libs)
 	if err != nil {
-		return artifact.UI{}, err
+		return artifact.UI{}, nil, err
 	}
 	// Before anything but pnpm has run, what is there is what was installed.
 	nodeModules := filepath.Join(b.workspace(), "node_modules")
 	packages, err := installed(nodeModules, b.packages)
 	if err != nil {
-		return artifact.UI{}, err
+		return artifact.UI{}, nil, err
 	}
 	if libs, err = b.libs(nodeModules); err != nil {
-		return artifact.UI{}, err
+		return artifact.UI{}, nil, err
 	}
 	second, err := b.build(ctx, libs)
 	if err != nil {
-		return artifact.UI{}, err
+		return artifact.UI{}, nil, err
 	}
 	files, err := hostFiles(libs)
 	if err != nil {
-		return artifact.UI{}, err
+		return artifact.UI{}, nil, err
+	}
+	embedded, err := b.embedded(packages)
+	if err != nil {
+		return artifact.UI{}, nil, err
 	}
 	report := second
 	if !first.Hermetic {
@@ -163,7 +175,7 @@ func (b *build) run(ctx context.Context) (artifact.UI, error) {
 		Packages: packages,
 		Host:     files,
 		Report:   &report,
-	}, nil
+	}, embedded, nil
 }
 
 // prepare copies into the working directory what the build may change, and
@@ -226,7 +238,7 @@ func (b *build) install(ctx context.Context, libs []hostLib) (artifact.Sandbox, 
 }
 
 func (b *build) build(ctx context.Context, libs []hostLib) (artifact.Sandbox, error) {
-	spec := b.spec(libs, "{root}/ui.mjs")
+	spec := b.spec(libs, "{root}/ui.mjs", "{root}/work/"+reportName)
 	spec.Mounts = append(spec.Mounts, sandbox.Mount{Source: b.Script, Target: "/ui.mjs"})
 	return b.do(ctx, "running "+filepath.Base(b.Script), spec)
 }

@@ -31,6 +31,22 @@ type vfsFile struct {
 	Content []byte
 }
 
+// Generated is the content of every file, by its name without the leading
+// slash, of the file system that Go source written by
+// github.com/shurcooL/vfsgen holds. It runs nothing; source of any other form
+// is an error.
+func Generated(src []byte) (map[string][]byte, error) {
+	files, err := readVFS(src)
+	if err != nil {
+		return nil, err
+	}
+	all := make(map[string][]byte, len(files))
+	for _, f := range files {
+		all[f.Name] = f.Content
+	}
+	return all, nil
+}
+
 // readVFS reads the files that Go source written by
 // github.com/shurcooL/vfsgen holds, sorted by name. It parses the source and
 // runs nothing: the source must hold one literal of type vfsgen۰FS, whose

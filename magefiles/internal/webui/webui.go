@@ -5,12 +5,14 @@
 // Pnpm builds one from its source: packages that the lock file pins are
 // verified by package npm, and everything that runs does so in package
 // sandbox, without a network, on a root that holds Node, pnpm, the source and
-// the shared libraries these name. Bundle takes one that an upstream release
-// carries, and runs nothing. Both say in an artifact.UI what they did.
+// the shared libraries these name; which of the packages end up in it is what
+// the bundler says, not what was installed. Bundle takes one that an upstream
+// release carries, and runs nothing. Both say in an artifact.UI what they did.
 //
 // It refuses lock files that npm.ParseLock refuses, upstream build scripts
 // other than those its recipe mirrors, bundles that hold anything but the
-// files they are known for, and content beyond its bounds.
+// files they are known for, a bundler that does not account for all it wrote,
+// and content beyond its bounds.
 package webui
 
 import (
@@ -30,9 +32,10 @@ import (
 // Assets is a built web interface: files to lay over the root of a component's
 // module before that is sealed.
 type Assets struct {
-	Dir   string          // on this machine
-	Files []artifact.File // every file of Dir, named relative to it, sorted
-	UI    artifact.UI
+	Dir      string          // on this machine
+	Files    []artifact.File // every file of Dir, named relative to it, sorted
+	UI       artifact.UI
+	Embedded []artifact.Embedded // packages of which something is in Files, as the bundler told; sorted by purl
 }
 
 // fileMode is that of every file of Assets.
