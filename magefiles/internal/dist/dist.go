@@ -21,12 +21,13 @@ import (
 	"palisade/magefiles/internal/store"
 )
 
-// An Item is an artifact to publish. Archive and Binaries are not looked at
-// if the directory already holds the record's files.
+// An Item is an artifact to publish. The entries are not looked at if the
+// directory already holds the record's files.
 type Item struct {
-	Record   artifact.Record
-	Archive  store.Entry
-	Binaries store.Entry
+	Record    artifact.Record
+	Archive   store.Entry
+	Binaries  store.Entry
+	Documents store.Entry
 }
 
 // A Dir is a directory of results.
@@ -58,6 +59,19 @@ func Open(dir, distribution string, s *store.Store) (*Dir, error) {
 // BinDir is where an artifact's loose binaries lie, below the directory.
 func BinDir(r artifact.Record) string { return path.Join("bin", r.Platform.Slug(), r.Variant) }
 
+// DocumentSuffix is what the name of a file has behind it in that of its SPDX
+// document.
+const DocumentSuffix = ".spdx.json"
+
+// Document is where the document of an artifact's archive lies, or of one of
+// its binaries, below the directory.
+func Document(r artifact.Record, binary string) string {
+	if binary == "" {
+		return r.Name + DocumentSuffix
+	}
+	return path.Join(BinDir(r), binary) + DocumentSuffix
+}
+
 // Holds reports whether every file of r is there with the content that r says.
 func (d *Dir) Holds(r artifact.Record) bool {
 	if !d.memo.same(filepath.Join(d.dir, r.Name), r.Digest) {
@@ -65,6 +79,11 @@ func (d *Dir) Holds(r artifact.Record) bool {
 	}
 	for _, b := range r.Binaries {
 		if !d.memo.same(filepath.Join(d.dir, filepath.FromSlash(BinDir(r)), b.Name), b.Digest) {
+			return false
+		}
+	}
+	for _, f := range r.Documents {
+		if !d.memo.same(filepath.Join(d.dir, filepath.FromSlash(f.Name)), f.Digest) {
 			return false
 		}
 	}
@@ -124,6 +143,11 @@ func (d *Dir) put(item Item) error {
 			return err
 		}
 	}
+	for _, f := range r.Documents {
+		if err := item.Documents.CopyTo(f.Name, filepath.Join(d.dir, filepath.FromSlash(f.Name)), 0o644); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -162,8 +186,9 @@ func (d *Dir) replace(m *artifact.Manifest, r artifact.Record) {
 	m.Artifacts[i] = r
 }
 
-// prune removes archives that carry the name of an artifact of ours and that
-// the index no longer names: the former version of what was just built.
+// prune removes archives, and the documents beside them, that carry the name of
+// an artifact of ours and that the index no longer names: the former version of
+// what was just built.
 func (d *Dir) prune(m *artifact.Manifest) error {
 	entries, err := os.ReadDir(d.dir)
 	if err != nil {
@@ -173,7 +198,9 @@ func (d *Dir) prune(m *artifact.Manifest) error {
 		if !e.Type().IsRegular() {
 			continue
 		}
-		named := slices.ContainsFunc(m.Artifacts, func(r artifact.Record) bool { return r.Name == e.Name() })
+		named := slices.ContainsFunc(m.Artifacts, func(r artifact.Record) bool {
+			return r.Name == e.Name() || slices.ContainsFunc(r.Documents, func(f artifact.File) bool { return f.Name == e.Name() })
+		})
 		superseded := slices.ContainsFunc(m.Artifacts, func(r artifact.Record) bool { return d.supersedes(r, e.Name()) })
 		if !named && superseded {
 			if err := os.Remove(filepath.Join(d.dir, e.Name())); err != nil {
@@ -185,14 +212,14 @@ func (d *Dir) prune(m *artifact.Manifest) error {
 }
 
 // supersedes reports whether name is an archive of r's component, platform
-// and variant, of another version of this distribution. Upstream's own archive
+// and variant, of another version of this distribution, or its document. Upstream's own archive
 // is not ours to remove.
 func (d *Dir) supersedes(r artifact.Record, name string) bool {
 	version, ok := strings.CutPrefix(name, r.Component+"-")
 	if !ok {
 		return false
 	}
-	version, extension, ok := strings.Cut(version, "."+r.Platform.Slug()+".")
+	version, extension, ok := strings.Cut(strings.TrimSuffix(version, DocumentSuffix), "."+r.Platform.Slug()+".")
 	if !ok || (extension != "tar.gz" && extension != "zip") {
 		return false
 	}
@@ -208,6 +235,11 @@ func (d *Dir) writeIndex(m *artifact.Manifest) error {
 	var sums bytes.Buffer
 	for _, r := range m.Artifacts {
 		fmt.Fprintf(&sums, "%s  %s\n", r.Digest.Hex(), r.Name)
+		for _, f := range r.Documents {
+			if path.Dir(f.Name) == "." { // beside the archive
+				fmt.Fprintf(&sums, "%s  %s\n", f.Digest.Hex(), f.Name)
+			}
+		}
 	}
 	index, err := m.Encode()
 	if err != nil {

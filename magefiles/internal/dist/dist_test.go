@@ -50,6 +50,9 @@ func (f fixture) item(t *testing.T, component, version, platform, variant string
 	name := fmt.Sprintf("%s-%s.%s.tar.gz", component, version, p.Slug())
 	leave := func(file string, perm fs.FileMode) store.Entry {
 		_, e, _, err := store.Do(t.Context(), f.store, store.NewKey("test-1", file, name), func(_ context.Context, dir string) (int, error) {
+			if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, file)), 0o755); err != nil {
+				return 0, err
+			}
 			return 0, os.WriteFile(filepath.Join(dir, file), []byte(file+" of "+name), perm)
 		})
 		if err != nil {
@@ -58,12 +61,15 @@ func (f fixture) item(t *testing.T, component, version, platform, variant string
 		return e
 	}
 	archive, binaries := leave(name, 0o644), leave(component, 0o755)
-	return Item{Archive: archive, Binaries: binaries, Record: artifact.Record{
+	item := Item{Archive: archive, Binaries: binaries, Record: artifact.Record{
 		Name: name, Size: archive.Files[0].Size, Digest: archive.Files[0].Digest,
 		Component: component, Version: version, UpstreamVersion: "1.0.0", Platform: p, Variant: variant,
 		Recipe: artifact.DigestBytes(nil), Source: artifact.Module{Path: "x", Version: "v1.0.0", Sum: "h1:x="},
 		Binaries: []artifact.Binary{{Name: component, Size: binaries.Files[0].Size, Digest: binaries.Files[0].Digest}},
 	}}
+	item.Documents = leave(Document(item.Record, ""), 0o644)
+	item.Record.Documents = item.Documents.Files
+	return item
 }
 
 func (f fixture) publish(t *testing.T, items ...Item) {
@@ -110,6 +116,12 @@ func (f fixture) index(t *testing.T) []string {
 	return names
 }
 
+// sums is what SHA256SUMS says of an item: what lies beside each other.
+func sums(i Item) string {
+	document := i.Record.Documents[0]
+	return i.Record.Digest.Hex() + "  " + i.Record.Name + "\n" + document.Digest.Hex() + "  " + document.Name + "\n"
+}
+
 func TestPublish(t *testing.T) {
 	f := newFixture(t)
 	// Given out of order, indexed in order.
@@ -120,13 +132,13 @@ func TestPublish(t *testing.T) {
 		"prom-1.0.0-palisade.1.linux-amd64.tar.gz": "prom-1.0.0-palisade.1.linux-amd64.tar.gz of prom-1.0.0-palisade.1.linux-amd64.tar.gz",
 		"bin/linux-amd64/hardened/prom":            "prom of prom-1.0.0-palisade.1.linux-amd64.tar.gz",
 		"bin/linux-armv7/vanilla/bell":             "bell of bell-1.0.0-vanilla.linux-armv7.tar.gz",
-		"SHA256SUMS":                               bell.Record.Digest.Hex() + "  " + bell.Record.Name + "\n" + prom.Record.Digest.Hex() + "  " + prom.Record.Name + "\n",
+		"SHA256SUMS":                               sums(bell) + sums(prom),
 	} {
 		if got[name] != want {
 			t.Errorf("%s holds %q, want %q", name, got[name], want)
 		}
 	}
-	if len(got) != 6 {
+	if len(got) != 8 {
 		t.Errorf("there are %d files", len(got))
 	}
 	if names := f.index(t); len(names) != 2 || names[0] != bell.Record.Name {
@@ -184,6 +196,8 @@ func TestHolds(t *testing.T) {
 		{"nothing", func(*testing.T, string, string) {}, true},
 		{"archive missing", func(t *testing.T, archive, _ string) { remove(t, archive) }, false},
 		{"binary missing", func(t *testing.T, _, binary string) { remove(t, binary) }, false},
+		{"document missing", func(t *testing.T, archive, _ string) { remove(t, archive+DocumentSuffix) }, false},
+		{"document of the same size and time", func(t *testing.T, archive, _ string) { forge(t, archive+DocumentSuffix) }, false},
 		{"archive of the same size and time", func(t *testing.T, archive, _ string) { forge(t, archive) }, false},
 		{"binary of the same size and time", func(t *testing.T, _, binary string) { forge(t, binary) }, false},
 		{"touched", func(t *testing.T, archive, _ string) {
@@ -289,7 +303,10 @@ func TestPrune(t *testing.T) {
 		"prefix-node_exporter-1.0.0-palisade.1.linux-amd64.tar.gz",
 		"notes.zip",
 	}
-	goes := []string{"node_exporter-0.9.0-palisade.7.linux-amd64.tar.gz", "node_exporter-0.9.0-palisade.7.linux-amd64.zip"}
+	goes := []string{
+		"node_exporter-0.9.0-palisade.7.linux-amd64.tar.gz", "node_exporter-0.9.0-palisade.7.linux-amd64.zip",
+		"node_exporter-0.9.0-palisade.7.linux-amd64.tar.gz.spdx.json",
+	}
 	for _, name := range append(stays, goes...) {
 		if err := os.WriteFile(filepath.Join(f.dir, name), nil, 0o644); err != nil {
 			t.Fatal(err)
@@ -301,12 +318,12 @@ func TestPrune(t *testing.T) {
 	}
 	f.publish(t, f.item(t, "node_exporter", "1.0.1-palisade.1", "linux/amd64", "hardened"))
 	got := f.files(t)
-	for _, name := range append(goes, old.Record.Name) {
+	for _, name := range append(goes, old.Record.Name, Document(old.Record, "")) {
 		if _, ok := got[name]; ok {
 			t.Errorf("%s stays", name)
 		}
 	}
-	for _, name := range append(stays, vanilla.Record.Name, arm.Record.Name, arm64.Record.Name, node.Record.Name, "node_exporter-1.0.1-palisade.1.linux-amd64.tar.gz") {
+	for _, name := range append(stays, vanilla.Record.Name, arm.Record.Name, arm64.Record.Name, node.Record.Name, "node_exporter-1.0.1-palisade.1.linux-amd64.tar.gz", Document(vanilla.Record, "")) {
 		if _, ok := got[name]; !ok {
 			t.Errorf("%s is gone", name)
 		}

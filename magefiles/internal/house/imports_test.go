@@ -55,7 +55,7 @@ var rules = []rule{
 
 	// The top of the house: what the targets call, and the order of the stages.
 	{packages: "magefiles", imports: []string{"magefiles/internal/command"}},
-	{packages: "magefiles/internal/command", imports: append(below, "magefiles/internal/audit", "magefiles/internal/pipeline", "magefiles/internal/config", "magefiles/internal/console")},
+	{packages: "magefiles/internal/command", imports: append(below, "magefiles/internal/audit", "magefiles/internal/pipeline", "magefiles/internal/config", "magefiles/internal/console", "attestations/spdx")},
 	{packages: "magefiles/internal/pipeline", imports: append(below, "magefiles/internal/config", "magefiles/internal/console", "attestations/*")},
 
 	// What builds takes values: neither the configuration nor the console, nor
@@ -70,8 +70,8 @@ var rules = []rule{
 // one way is the compiler's to refuse.
 var below = slices.Clip([]string{
 	"attestations/artifact", "patches", "recipes",
-	"magefiles/internal/archive", "magefiles/internal/child", "magefiles/internal/dist", "magefiles/internal/gobuild", "magefiles/internal/image",
-	"magefiles/internal/lint", "magefiles/internal/modules", "magefiles/internal/npm", "magefiles/internal/patchtest", "magefiles/internal/repro", "magefiles/internal/sandbox",
+	"magefiles/internal/archive", "magefiles/internal/child", "magefiles/internal/dist", "magefiles/internal/embedded", "magefiles/internal/gobuild", "magefiles/internal/image",
+	"magefiles/internal/licences", "magefiles/internal/lint", "magefiles/internal/modules", "magefiles/internal/npm", "magefiles/internal/patchtest", "magefiles/internal/repro", "magefiles/internal/sandbox",
 	"magefiles/internal/source", "magefiles/internal/store", "magefiles/internal/surroundings",
 	"magefiles/internal/toolchain", "magefiles/internal/webui",
 })

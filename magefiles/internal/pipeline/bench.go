@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"palisade/magefiles/internal/gobuild"
+	"palisade/magefiles/internal/licences"
 	"palisade/magefiles/internal/source"
 	"palisade/magefiles/internal/store"
 )
@@ -28,32 +29,28 @@ type Comparison struct {
 // that a machine that slows down does not favour one.
 func (p *Pipeline) Bench(ctx context.Context) ([]Comparison, error) {
 	var all []Comparison
-	here, closeHere, err := p.coldCompiler()
+	here, closeHere, err := p.cold()
 	if err != nil {
 		return nil, err
 	}
 	defer closeHere()
-	hand, closeHand, err := p.coldCompiler()
+	hand, closeHand, err := p.cold()
 	if err != nil {
 		return nil, err
 	}
 	defer closeHand()
 	for i, cell := range p.plan.Cells {
-		tree, err := p.fetch(ctx, cell.Recipe)
-		if err != nil {
-			return nil, err
-		}
-		patched, err := p.workshop.Patch(ctx, tree, cell.Variant)
+		patched, err := p.patched(ctx, cell)
 		if err != nil {
 			return nil, err
 		}
 		c, target := Comparison{Cell: cell}, gobuild.Target{Platform: cell.Platform, Variant: cell.Variant}
 		sides := []func() error{
 			func() (err error) {
-				c.Here, err = processorTime(func() error { _, err := here.Build(ctx, patched, target); return err })
+				c.Here, err = processorTime(func() error { _, err := here.compiler.Build(ctx, patched, target); return err })
 				return err
 			},
-			func() (err error) { c.ByHand, err = byHand(ctx, hand, patched, target); return err },
+			func() (err error) { c.ByHand, err = byHand(ctx, hand.compiler, patched, target); return err },
 		}
 		for n := range sides {
 			p.Console.Notef("%s: side %d of 2", cell, n+1)
@@ -66,22 +63,32 @@ func (p *Pipeline) Bench(ctx context.Context) ([]Comparison, error) {
 	return all, nil
 }
 
-// coldCompiler is the pipeline's compiler with a store of its own, which
-// shares what was fetched.
-func (p *Pipeline) coldCompiler() (*gobuild.Compiler, func(), error) {
+func (p *Pipeline) patched(ctx context.Context, cell Cell) (source.Patched, error) {
+	tree, err := p.fetch(ctx, cell.Recipe)
+	if err != nil {
+		return source.Patched{}, err
+	}
+	return p.workshop.Patch(ctx, tree, cell.Variant)
+}
+
+// cold is p with a store of its own that begins empty, but for what was
+// fetched, which both share.
+func (p *Pipeline) cold() (*Pipeline, func(), error) {
 	dir, remove, err := p.store.Temp("bench")
 	if err != nil {
 		return nil, nil, err
 	}
 	s, err := store.Open(filepath.Join(dir, "store"))
+	if err == nil {
+		err = os.MkdirAll(s.Dir("go-build"), 0o755)
+	}
 	if err != nil {
+		remove()
 		return nil, nil, err
 	}
-	if err := os.MkdirAll(s.Dir("go-build"), 0o755); err != nil {
-		return nil, nil, err
-	}
-	cold := *p.compiler
-	cold.Store = s
+	cold, compiler := *p, *p.compiler
+	compiler.Store = s
+	cold.store, cold.compiler, cold.reader = s, &compiler, &licences.Reader{Store: s}
 	return &cold, remove, nil
 }
 

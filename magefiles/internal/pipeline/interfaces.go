@@ -63,66 +63,73 @@ func (i *interfaces) Make(ctx context.Context, t source.Tree, dir string) (webui
 		}
 		inputs = append(inputs, sum)
 	}
-	ui, entry, _, err := store.Do(ctx, i.pipeline.store, store.NewKey("webui-1", inputs...), func(ctx context.Context, out string) (artifact.UI, error) {
+	made, entry, _, err := store.Do(ctx, i.pipeline.store, store.NewKey("webui-2", inputs...), func(ctx context.Context, out string) (madeUI, error) {
+		produce := i.pnpm
 		if r.UI.Bundle != nil {
-			return i.bundle(ctx, r.UI.Bundle, out)
+			produce = i.bundle
 		}
-		return i.pnpm(ctx, t, dir, out)
+		assets, err := produce(ctx, t, dir, out)
+		return madeUI{UI: assets.UI, Embedded: assets.Embedded}, err
 	})
 	if err != nil {
 		return webui.Assets{}, err
 	}
-	return webui.Assets{Dir: entry.Dir, Files: entry.Files, UI: ui}, entry.Verify(ctx)
+	return webui.Assets{Dir: entry.Dir, Files: entry.Files, UI: made.UI, Embedded: made.Embedded}, entry.Verify(ctx)
 }
 
-func (i *interfaces) bundle(ctx context.Context, b *recipes.Bundle, out string) (artifact.UI, error) {
+// madeUI is what making an interface leaves in the store, beside its files.
+type madeUI struct {
+	UI       artifact.UI         `json:"ui"`
+	Embedded []artifact.Embedded `json:"embedded"`
+}
+
+func (i *interfaces) bundle(ctx context.Context, t source.Tree, _, out string) (webui.Assets, error) {
+	b := t.Recipe().UI.Bundle
 	m, err := i.pipeline.hostGo.One(ctx, module.Version{Path: b.Module, Version: b.Version}, b.Sum)
 	if err != nil {
-		return artifact.UI{}, err
+		return webui.Assets{}, err
 	}
-	assets, err := webui.Bundle(ctx, webui.BundleInput{Module: m.Artifact(), Source: m.Dir, Out: out})
-	return assets.UI, err
+	return webui.Bundle(ctx, webui.BundleInput{Module: m.Artifact(), Source: m.Dir, Out: out})
 }
 
-func (i *interfaces) pnpm(ctx context.Context, t source.Tree, dir, out string) (artifact.UI, error) {
+func (i *interfaces) pnpm(ctx context.Context, t source.Tree, dir, out string) (webui.Assets, error) {
 	p, r := i.pipeline, t.Recipe()
 	if err := p.slots.Acquire(ctx, 1); err != nil {
-		return artifact.UI{}, err
+		return webui.Assets{}, err
 	}
 	defer p.slots.Release(1)
 	nodeTool, pnpmTool, err := i.tools(r.UI.Pnpm)
 	if err != nil {
-		return artifact.UI{}, err
+		return webui.Assets{}, err
 	}
 	node, err := p.box.NPMTool(ctx, nodeTool)
 	if err != nil {
-		return artifact.UI{}, err
+		return webui.Assets{}, err
 	}
 	pnpm, err := p.box.NPMTool(ctx, pnpmTool)
 	if err != nil {
-		return artifact.UI{}, err
+		return webui.Assets{}, err
 	}
 	scratch, remove, err := p.store.Temp("webui")
 	if err != nil {
-		return artifact.UI{}, err
+		return webui.Assets{}, err
 	}
 	defer remove()
 	upstream, err := t.Upstream()
 	if err != nil {
-		return artifact.UI{}, err
+		return webui.Assets{}, err
 	}
 	script := filepath.Join(scratch, r.UI.Pnpm.Script)
 	data, err := fs.ReadFile(r.Dir, r.UI.Pnpm.Script)
 	if err != nil {
-		return artifact.UI{}, err
+		return webui.Assets{}, err
 	}
 	if err := os.WriteFile(script, data, 0o644); err != nil {
-		return artifact.UI{}, err
+		return webui.Assets{}, err
 	}
-	assets, err := webui.Pnpm(ctx, webui.PnpmInput{
+	return webui.Pnpm(ctx, webui.PnpmInput{
 		Module: upstream.Artifact(), Source: dir, UI: r.UI.Pnpm.Dir, Script: script,
 		Node: node.Dir, Pnpm: pnpm.Dir, Host: p.Config.Host, NPM: p.box.NPM,
 		Scratch: scratch, Out: out, Epoch: r.Released, Require: p.Config.Hermetic,
 	})
-	return assets.UI, err
 }

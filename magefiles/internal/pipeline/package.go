@@ -3,12 +3,14 @@ package pipeline
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"palisade/attestations/artifact"
+	"palisade/attestations/spdx"
 	"palisade/magefiles/internal/archive"
 	"palisade/magefiles/internal/gobuild"
 	"palisade/magefiles/internal/sandbox"
@@ -25,10 +27,10 @@ func (p *Pipeline) key(cell Cell) (store.Key, error) {
 	if err != nil {
 		return store.Key{}, err
 	}
-	inputs := []string{
-		p.tool.String(), p.plan.Distribution.Name, r.Digest.String(), cell.Platform.String(), cell.Variant, tool.Hash,
+	inputs := append([]string{
+		p.tool.String(), r.Digest.String(), cell.Platform.String(), cell.Variant, tool.Hash,
 		fmt.Sprint(p.Config.Hermetic || sandbox.Available() == nil),
-	}
+	}, p.published(r)...)
 	for _, path := range r.Patches {
 		m, _ := r.Lock.Find(path) // Validate saw to it
 		series, err := patches.Load(p.workshop.Patches, recipes.ShortName(path), m.Version)
@@ -46,20 +48,39 @@ func (p *Pipeline) key(cell Cell) (store.Key, error) {
 		}
 		inputs = append(inputs, ui...)
 	}
-	return store.NewKey("cell-1", inputs...), nil
+	return store.NewKey("cell-2", inputs...), nil
+}
+
+// published is what texts and documents of r's artifacts repeat of
+// distribution.yaml, which r's digest does not cover.
+func (p *Pipeline) published(r *recipes.Recipe) []string {
+	d := p.plan.Distribution
+	return []string{d.Name, d.Publisher, d.Namespace, d.Licence, fmt.Sprintf("%q", r.Licences)}
 }
 
 // packed is an archive in the store.
 type packed struct {
 	File    artifact.File   `json:"file"`
 	Members []artifact.File `json:"members"`
-	files   store.Entry
+
+	licensed licensed
+	files    store.Entry
+	contents map[string]content // of each member, by its name
+}
+
+// A content is what becomes a member of an archive.
+type content struct {
+	archive.Member
+	whose  spdx.Whose
+	digest artifact.Digest
 }
 
 // archive packs what upstream's archive of the component holds: one folder of
 // the archive's name, with binaries, licences and default configuration, the
-// recipe's own where the variant is not vanilla.
-func (p *Pipeline) archive(ctx context.Context, b gobuild.Built) (packed, error) {
+// recipe's own where the variant is not vanilla; and the licences of all that
+// is in the binaries, which demand to be passed on with them.
+func (p *Pipeline) archive(ctx context.Context, l licensed) (packed, error) {
+	b := l.Built
 	r, platform := b.Source.Tree.Recipe(), b.Target.Platform
 	folder := fmt.Sprintf("%s-%s.%s", r.Name, r.FullVersion(p.plan.Distribution, b.Target.Variant), platform.Slug())
 	write, name := archive.TarGz, folder+".tar.gz"
@@ -69,9 +90,14 @@ func (p *Pipeline) archive(ctx context.Context, b gobuild.Built) (packed, error)
 	epoch := gobuild.Epoch(b.Source)
 	inputs := []string{p.tool.String(), name, epoch.String()}
 	var members []archive.Member
+	contents := map[string]content{}
+	add := func(name, file string, mode fs.FileMode, whose spdx.Whose, digest artifact.Digest) {
+		m := archive.Member{Name: folder + "/" + name, Mode: mode, Content: file}
+		inputs, members = append(inputs, name, digest.String()), append(members, m)
+		contents[m.Name] = content{m, whose, digest}
+	}
 	for _, binary := range b.Binaries {
-		inputs = append(inputs, binary.Name, binary.Digest.String())
-		members = append(members, archive.Member{Name: folder + "/" + binary.Name, Mode: 0o755, Content: filepath.Join(b.Files.Dir, binary.Name)})
+		add(binary.Name, filepath.Join(b.Files.Dir, binary.Name), 0o755, spdx.Compiled, binary.Digest)
 	}
 	upstream, err := b.Source.Tree.Upstream()
 	if err != nil {
@@ -84,18 +110,22 @@ func (p *Pipeline) archive(ctx context.Context, b gobuild.Built) (packed, error)
 		}
 	}
 	for _, m := range r.Members(platform, b.Target.Variant) {
-		from, whose := filepath.Join(dir, filepath.FromSlash(m.From)), "upstream's module does"
+		from, whose, place := filepath.Join(dir, filepath.FromSlash(m.From)), spdx.Upstream, "upstream's module does"
 		if m.Own != "" {
-			from, whose = filepath.Join(p.Config.Root, "recipes", r.Name, m.Own), "recipe's folder does"
+			from, whose, place = filepath.Join(p.Config.Root, "recipes", r.Name, m.Own), spdx.Own, "recipe's folder does"
 		}
 		digest, _, err := artifact.DigestFile(from)
 		if err != nil {
-			return packed{}, fmt.Errorf("archiving %s: recipe.yaml names a file that the %s not have: %w", r.Name, whose, err)
+			return packed{}, fmt.Errorf("archiving %s: recipe.yaml names a file that the %s not have: %w", r.Name, place, err)
 		}
-		inputs = append(inputs, m.As, digest.String())
-		members = append(members, archive.Member{Name: folder + "/" + m.As, Mode: 0o644, Content: from})
+		add(m.As, from, 0o644, whose, digest)
 	}
-	pack, entry, _, err := store.Do(ctx, p.store, store.NewKey("archive-1", inputs...), func(ctx context.Context, out string) (packed, error) {
+	texts, err := p.texts(ctx, l)
+	if err != nil {
+		return packed{}, fmt.Errorf("archiving %s for %s: %w", r.Name, platform, err)
+	}
+	add(recipes.TextsName, texts, 0o644, spdx.Texts, artifact.DigestBytes(l.Texts))
+	pack, entry, _, err := store.Do(ctx, p.store, store.NewKey("archive-2", inputs...), func(ctx context.Context, out string) (packed, error) {
 		f, err := os.Create(filepath.Join(out, name))
 		if err != nil {
 			return packed{}, err
@@ -105,9 +135,11 @@ func (p *Pipeline) archive(ctx context.Context, b gobuild.Built) (packed, error)
 		if err != nil {
 			return packed{}, err
 		}
-		// What was packed has to be what was compiled and read back.
-		if err := sameBinaries(b.Binaries, listed, folder); err != nil {
-			return packed{}, err
+		// What was packed has to be what was compiled, read back and licensed.
+		for _, m := range listed {
+			if m.Digest != contents[m.Name].digest {
+				return packed{}, blame(ctx, fmt.Errorf("%s changed before it was packed: %w; build again", m.Name, store.ErrCorrupt), b.Files)
+			}
 		}
 		if err := f.Close(); err != nil {
 			return packed{}, err
@@ -118,30 +150,38 @@ func (p *Pipeline) archive(ctx context.Context, b gobuild.Built) (packed, error)
 	if err != nil {
 		return packed{}, fmt.Errorf("archiving %s for %s: %w", r.Name, platform, err)
 	}
-	pack.files = entry
+	pack.licensed, pack.files, pack.contents = l, entry, contents
 	return pack, nil
 }
 
-func sameBinaries(binaries []artifact.Binary, members []artifact.File, folder string) error {
-	for _, b := range binaries {
-		i := slices.IndexFunc(members, func(m artifact.File) bool { return m.Name == folder+"/"+b.Name })
-		if i < 0 || members[i].Digest != b.Digest {
-			return fmt.Errorf("binary %s changed in the store after it was compiled: %w", b.Name, store.ErrCorrupt)
+// blame is what the store says of entries of which one may have changed, for
+// that names what to remove; or err, if none has.
+func blame(ctx context.Context, err error, entries ...store.Entry) error {
+	for _, e := range entries {
+		if bad := e.Verify(ctx); bad != nil {
+			return bad
 		}
 	}
-	return nil
+	return err
 }
 
 // record is what the manifest says of an artifact.
-func (p *Pipeline) record(cell Cell, b gobuild.Built, a packed) artifact.Record {
-	r := cell.Recipe
+func (p *Pipeline) record(ctx context.Context, a packed) (artifact.Record, error) {
+	b := a.licensed.Built
+	r, variant := b.Source.Tree.Recipe(), b.Target.Variant
 	upstream, _ := b.Source.Tree.Upstream() // Fetch saw to it
+	origin, err := p.box.GoOrigin(ctx, b.Toolchain)
+	if err != nil {
+		return artifact.Record{}, err
+	}
+	golang := b.Toolchain
+	golang.Zip = &origin.Zip
 	rec := artifact.Record{
 		Name: a.File.Name, Size: a.File.Size, Digest: a.File.Digest,
-		Component: r.Name, Version: r.FullVersion(p.plan.Distribution, cell.Variant), UpstreamVersion: r.Version,
-		Platform: cell.Platform, Variant: cell.Variant, Recipe: r.Digest, Epoch: gobuild.Epoch(b.Source).Unix(),
-		Source: upstream.Artifact(), Revision: r.StampedRevision(), UI: b.Source.UI,
-		Patched: []artifact.Patched{}, Toolchains: []artifact.Tool{b.Toolchain},
+		Component: r.Name, Version: r.FullVersion(p.plan.Distribution, variant), UpstreamVersion: r.Version,
+		Platform: b.Target.Platform, Variant: variant, Recipe: r.Digest, Epoch: gobuild.Epoch(b.Source).Unix(),
+		Source: upstream.Artifact(), Revision: r.StampedRevision(), UI: b.Source.UI, Embedded: a.licensed.Embedded,
+		Patched: []artifact.Patched{}, Toolchains: []artifact.Tool{golang},
 		Build: b.Invocation, Binaries: b.Binaries, Members: a.Members,
 	}
 	for _, s := range b.Source.Sealed {
@@ -152,5 +192,5 @@ func (p *Pipeline) record(cell Cell, b gobuild.Built, a packed) artifact.Record 
 		rec.Toolchains = append(rec.Toolchains, node, pnpm)
 	}
 	slices.SortFunc(rec.Toolchains, func(x, y artifact.Tool) int { return strings.Compare(x.Name, y.Name) })
-	return rec
+	return rec, nil
 }

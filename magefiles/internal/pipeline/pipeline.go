@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -21,6 +22,7 @@ import (
 	"palisade/magefiles/internal/console"
 	"palisade/magefiles/internal/dist"
 	"palisade/magefiles/internal/gobuild"
+	"palisade/magefiles/internal/licences"
 	"palisade/magefiles/internal/modules"
 	"palisade/magefiles/internal/npm"
 	"palisade/magefiles/internal/source"
@@ -35,7 +37,9 @@ var Stages = []struct{ Name, Does string }{
 	{"fetching", "every module of the lock, against the checksum database and go.sum"},
 	{"patching", "the series, exactly; the web interface; the seal, against patched.sum"},
 	{"compiling", "in the sandbox, with the pinned Go; the build info, against the lock"},
-	{"archiving", "the files in upstream's layout, stamped with the release time"},
+	{"licensing", "the licence of everything linked and embedded, as its verified source has it"},
+	{"archiving", "the files in upstream's layout, with those licences, stamped with the release time"},
+	{"describing", "SPDX documents of the archive and of each binary"},
 	{"publishing", "into dist/, with SHA256SUMS and release.json last"},
 }
 
@@ -50,6 +54,8 @@ type Pipeline struct {
 	workshop   *source.Workshop
 	interfaces *interfaces
 	compiler   *gobuild.Compiler
+	reader     *licences.Reader
+	roots      *sync.Map // of the Go toolchains that this run has verified, by version
 	plan       *Plan
 	slots      *semaphore.Weighted // compilations and web interfaces at once
 	tool       artifact.Digest     // of this program: another one may archive or describe in another way
@@ -70,7 +76,10 @@ func Open(cfg *config.Config, con *console.Console, plan *Plan) (*Pipeline, erro
 	hostGo := &modules.Client{Go: cfg.Go, Env: cfg.Fetch, Store: s, CPUs: cfg.CPUs}
 	packages := &npm.Client{Registry: cfg.Registry, Dir: s.Dir("npm")}
 	box := &toolchain.Box{Store: s, Modules: hostGo, NPM: packages, Pins: &plan.Distribution.Toolchains, Host: cfg.Host}
-	p := &Pipeline{Config: cfg, Console: con, store: s, box: box, hostGo: hostGo, plan: plan, slots: semaphore.NewWeighted(Slots(cfg))}
+	p := &Pipeline{
+		Config: cfg, Console: con, store: s, box: box, hostGo: hostGo, plan: plan,
+		roots: &sync.Map{}, slots: semaphore.NewWeighted(Slots(cfg)),
+	}
 	p.interfaces = &interfaces{pipeline: p}
 	self, err := os.Executable()
 	if err != nil {
@@ -83,6 +92,7 @@ func Open(cfg *config.Config, con *console.Console, plan *Plan) (*Pipeline, erro
 		Store: s, Distribution: plan.Distribution, Patches: os.DirFS(filepath.Join(cfg.Root, "patches")),
 		UI: p.interfaces,
 	}
+	p.reader = &licences.Reader{Store: s}
 	p.compiler = &gobuild.Compiler{Store: s, Modules: hostGo, Box: box, Distribution: plan.Distribution, Hermetic: cfg.Hermetic}
 	return p, nil
 }
@@ -156,19 +166,28 @@ func (p *Pipeline) cell(ctx context.Context, cell Cell, target *dist.Dir) (item 
 	if err != nil {
 		return dist.Item{}, err
 	}
-	clock.begin("archiving")
-	packed, err := p.archive(ctx, built)
+	clock.begin("licensing")
+	licensed, err := p.license(ctx, built)
 	if err != nil {
 		return dist.Item{}, err
 	}
-	record := p.record(cell, built, packed)
+	clock.begin("archiving")
+	packed, err := p.archive(ctx, licensed)
+	if err != nil {
+		return dist.Item{}, err
+	}
+	clock.begin("describing")
+	record, documents, err := p.describe(ctx, packed)
+	if err != nil {
+		return dist.Item{}, err
+	}
 	record.Timing = clock.stop()
 	// Of two runs at once the first one's record stays, also in what the second publishes.
 	record, _, _, err = store.Do(ctx, p.store, key, func(context.Context, string) (artifact.Record, error) { return record, nil })
 	if err != nil {
 		return dist.Item{}, err
 	}
-	return dist.Item{Record: record, Archive: packed.files, Binaries: built.Files}, nil
+	return dist.Item{Record: record, Archive: packed.files, Binaries: built.Files, Documents: documents}, nil
 }
 
 // fetch brings a recipe's modules.
@@ -186,6 +205,7 @@ func (p *Pipeline) pinned(ctx context.Context, r *recipes.Recipe) (*modules.Clie
 	if err != nil {
 		return nil, err
 	}
+	p.roots.Store(r.Lock.Go, golang.Dir)
 	client := *p.hostGo
 	client.Go = filepath.Join(golang.Dir, "bin", "go")
 	return &client, nil

@@ -2,7 +2,6 @@ package pipeline
 
 import (
 	"bytes"
-	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -12,6 +11,7 @@ import (
 	"testing/fstest"
 
 	"palisade/attestations/artifact"
+	"palisade/magefiles/internal/config"
 	"palisade/magefiles/internal/console"
 	"palisade/magefiles/internal/store"
 	"palisade/recipes"
@@ -49,7 +49,11 @@ func TestStages(t *testing.T) {
 
 func open(t *testing.T) *Pipeline {
 	t.Helper()
-	cfg := here(t)
+	return openWith(t, here(t))
+}
+
+func openWith(t *testing.T, cfg *config.Config) *Pipeline {
+	t.Helper()
 	plan, err := NewPlan(cfg, Selection{Platform: "all", Variant: "hardened,vanilla"})
 	if err != nil {
 		t.Fatal(err)
@@ -142,6 +146,78 @@ func TestKey(t *testing.T) {
 	}
 }
 
+// What distribution.yaml says of the publisher and of licences is in every
+// artifact and document, and no recipe's digest covers it.
+func TestKeyOfDistribution(t *testing.T) {
+	p := open(t)
+	before, documents := keys(t, p), documentKeys(t, p)
+	for _, tt := range []struct{ name, old, new string }{
+		{"nothing", "", ""},
+		{"the publisher", "publisher: Palisade", "publisher: Other"},
+		{"the namespace", "namespace: https://palisade.example", "namespace: https://other.example"},
+		{"the licence", "\nlicence: Apache-2.0", "\nlicence: MIT"},
+		{"a shared statement", "is: BSD-3-Clause", "is: BSD-3-Clause AND MIT"},
+		{"its reason", "says itself that", "says that"},
+		{"its texts", "text: [LICENSE, PATENTS]", "text: [LICENSE]"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			cfg := here(t)
+			p := openWith(t, edited(t, cfg, "recipes/distribution.yaml", tt.old, tt.new))
+			after, documentsAfter := keys(t, p), documentKeys(t, p)
+			for name := range before {
+				if same := after[name] == before[name]; same != (tt.old == "") {
+					t.Errorf("%s: the same key is %v", name, same)
+				}
+				if same := documentsAfter[name] == documents[name]; same != (tt.old == "") {
+					t.Errorf("%s: the same key of documents is %v", name, same)
+				}
+			}
+		})
+	}
+}
+
+// edited is cfg with a copy of recipes and patches, in which old has become
+// new in a file.
+func edited(t *testing.T, cfg *config.Config, file, old, new string) *config.Config {
+	t.Helper()
+	root := t.TempDir()
+	for _, dir := range []string{"recipes", "patches"} {
+		if err := os.CopyFS(filepath.Join(root, dir), os.DirFS(filepath.Join(cfg.Root, dir))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cfg.Root, file = root, filepath.Join(root, file)
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if old != "" && bytes.Count(data, []byte(old)) != 1 {
+		t.Fatalf("%s does not hold %q once", file, old)
+	}
+	if err := os.WriteFile(file, bytes.Replace(data, []byte(old), []byte(new), 1), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+// documentKeys is the key of the documents of one and the same record, under
+// every cell's recipe.
+func documentKeys(t *testing.T, p *Pipeline) map[string]store.Key {
+	t.Helper()
+	all := map[string]store.Key{}
+	for _, c := range p.plan.Cells {
+		k, err := p.documentsKey(artifact.Record{
+			Name: "bell.tar.gz", Digest: artifact.DigestBytes(nil), Component: "bell", Variant: "hardened",
+			Platform: artifact.Platform{OS: "linux", Arch: "amd64"}, Source: artifact.Module{Sum: "h1:bell="}, Recipe: artifact.DigestBytes(nil),
+		}, c.Recipe)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[c.String()] = k
+	}
+	return all
+}
+
 // editPatch changes a comment of a shipped patch.
 func editPatch(t *testing.T, p *Pipeline, name string) {
 	t.Helper()
@@ -171,19 +247,6 @@ func TestKeyUnpinned(t *testing.T) {
 	p.box.Host = artifact.Platform{OS: "plan9", Arch: "386"}
 	if _, err := p.key(p.plan.Cells[0]); err == nil {
 		t.Error("a key without a toolchain")
-	}
-}
-
-func TestSameBinaries(t *testing.T) {
-	one, two := artifact.DigestBytes([]byte("1")), artifact.DigestBytes([]byte("2"))
-	binaries := []artifact.Binary{{Name: "bell", Digest: one}}
-	if err := sameBinaries(binaries, []artifact.File{{Name: "f/LICENSE", Digest: two}, {Name: "f/bell", Digest: one}}, "f"); err != nil {
-		t.Error(err)
-	}
-	for _, members := range [][]artifact.File{nil, {{Name: "f/bell", Digest: two}}, {{Name: "bell", Digest: one}}} {
-		if err := sameBinaries(binaries, members, "f"); !errors.Is(err, store.ErrCorrupt) {
-			t.Errorf("%v: got %v", members, err)
-		}
 	}
 }
 

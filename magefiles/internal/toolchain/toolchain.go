@@ -79,6 +79,9 @@ func (b *Box) Go(ctx context.Context, version string) (Installed, error) {
 		if err := modzip.Unzip(dir, m, got.Zip); err != nil {
 			return err
 		}
+		if err := b.writeOrigin(tool, got); err != nil {
+			return err
+		}
 		return makeRunnable(dir)
 	})
 	if err != nil {
