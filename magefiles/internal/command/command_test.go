@@ -58,6 +58,8 @@ func TestUsageStartsNothing(t *testing.T) {
 		"variant":   func() error { return Reproducible(t.Context(), Selection{Variant: "fast"}) },
 		"lock":      func() error { return Lock(t.Context(), "promethus") },
 		"bench":     func() error { return Bench(t.Context(), "promethus") },
+		"sbom":      func() error { return SBOM(t.Context(), SBOMRequest{Selection: Selection{Variant: "fast"}}) },
+		"format":    func() error { return SBOM(t.Context(), SBOMRequest{Format: "html"}) },
 	} {
 		if err := do(); status(err) != 2 || !strings.Contains(err.Error(), "; there are: ") {
 			t.Errorf("%s: got %v with status %d", name, err, status(err))
