@@ -27,6 +27,7 @@ var commands = map[string]command{
 	"publish":   func(ts *testscript.TestScript, neg bool, args []string) { serve(ts, args, true) },
 	"serve":     func(ts *testscript.TestScript, neg bool, args []string) { serve(ts, args, false) },
 	"hold":      hold,
+	"npm":       publishNPM,
 	"flip":      flip,
 	"edit":      edit,
 	"drop":      drop,
@@ -65,6 +66,14 @@ func serve(ts *testscript.TestScript, args []string, everywhere bool) {
 		ts.Fatalf("%q is not module@version", args[0])
 	}
 	ts.Check(worldOf(ts).change(module.Version{Path: path, Version: version}, ts.MkAbs(args[1]), everywhere))
+}
+
+// publishNPM tells the story the package's integrity as $INTEGRITY.
+func publishNPM(ts *testscript.TestScript, neg bool, args []string) {
+	at := strings.LastIndexByte(args[0], '@')
+	integrity, err := worldOf(ts).publishNPM(args[0][:at], args[0][at+1:], ts.MkAbs(args[1]))
+	ts.Check(err)
+	ts.Setenv("INTEGRITY", integrity)
 }
 
 func hold(ts *testscript.TestScript, neg bool, args []string) {
@@ -243,6 +252,9 @@ func release(ts *testscript.TestScript, neg bool, args []string) {
 				fact("patch %s %s", file.Name, file.Digest)
 			}
 		}
+		for _, e := range r.Embedded {
+			fact("embedded %s %s in %s", e.PURL, e.Evidence, e.In)
+		}
 		for _, t := range r.Toolchains {
 			fact("toolchain %s %s %s", t.Name, t.Package, t.Hash)
 		}
@@ -259,6 +271,9 @@ func release(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		for _, member := range r.Members {
 			fact("member %s %s", member.Mode, member.Name)
+		}
+		for _, d := range r.Documents {
+			fact("document %s %s", d.Name, d.Digest)
 		}
 	}
 	for _, line := range lines {

@@ -58,7 +58,7 @@ type output struct{ stdout, stderr bytes.Buffer }
 func runUntil(ts *testscript.TestScript, pattern string, signal syscall.Signal, args []string) (out output, err error) {
 	cmd := exec.Command(filepath.Join(ts.Getenv("WORK"), "bin", "palisade"), args...)
 	cmd.Stdout, cmd.Stderr, cmd.Dir = &out.stdout, &out.stderr, ts.MkAbs(".")
-	for _, name := range []string{"PATH", "HOME", "TMPDIR", "PALISADE_CACHE", "PALISADE_DIST", "GOPROXY", "GOSUMDB"} {
+	for _, name := range []string{"PATH", "HOME", "TMPDIR", "PALISADE_CACHE", "PALISADE_DIST", "GOPROXY", "GOSUMDB", "npm_config_registry"} {
 		cmd.Env = append(cmd.Env, name+"="+ts.Getenv(name))
 	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // so that none but the process itself gets the signal

@@ -1,7 +1,7 @@
 // Package stories tells what a person sees who runs the targets: each file in
 // testdata/script is one story against the compiled magefiles, in a checkout
-// of two tiny components, with a module proxy and a checksum database of its
-// own on loopback. The checks that run are the real ones, and so is the Go
+// of two tiny components, with a module proxy, a checksum database and an npm
+// registry of its own on loopback. The checks that run are the real ones, and so is the Go
 // that compiles.
 //
 // # What a story can say
@@ -12,6 +12,8 @@
 //	publish M@V DIR          module version M@V is what DIR holds, for proxy and
 //	                         checksum database; which never changes what it once said
 //	serve M@V DIR            the same for the proxy alone
+//	npm P@V DIR              the npm registry has package P, which holds what is
+//	                         below DIR; its integrity is then $INTEGRITY
 //	hold M@V                 the proxy sends half of the module's zip file and waits
 //	flip FILE                changes one byte in the middle of the file, and nothing else
 //	edit FILE OLD NEW        replaces text that has to be there
@@ -225,16 +227,17 @@ func setup(e *testscript.Env) error {
 	host := artifact.Platform{OS: runtime.GOOS, Arch: runtime.GOARCH}
 	e.Cd = checkout
 	for name, value := range map[string]string{
-		"PATH":           filepath.Join(e.WorkDir, "bin") + ":" + e.Getenv("PATH"),
-		"HOME":           filepath.Join(e.WorkDir, "home"),
-		"PALISADE_CACHE": filepath.Join(e.WorkDir, "cache"),
-		"GOPROXY":        w.url + "/proxy",
-		"GOSUMDB":        w.verifier + " " + w.url + "/sumdb",
-		"REPOSITORY":     built.root,
-		"GO":             goVersion(),
-		"PLATFORM":       host.String(),
-		"SLUG":           host.Slug(),
-		"CLOSED":         "http://127.0.0.1:1", // nobody listens there
+		"PATH":                filepath.Join(e.WorkDir, "bin") + ":" + e.Getenv("PATH"),
+		"HOME":                filepath.Join(e.WorkDir, "home"),
+		"PALISADE_CACHE":      filepath.Join(e.WorkDir, "cache"),
+		"GOPROXY":             w.url + "/proxy",
+		"GOSUMDB":             w.verifier + " " + w.url + "/sumdb",
+		"npm_config_registry": w.url + "/npm",
+		"REPOSITORY":          built.root,
+		"GO":                  goVersion(),
+		"PLATFORM":            host.String(),
+		"SLUG":                host.Slug(),
+		"CLOSED":              "http://127.0.0.1:1", // nobody listens there
 	} {
 		e.Setenv(name, value)
 	}

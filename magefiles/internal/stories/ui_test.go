@@ -31,6 +31,7 @@ func TestUIScriptRefusesChangedUpstream(t *testing.T) {
 		"web/ui/module/codemirror-promql/package.json": `{"scripts":{"build":"pnpm run build:lib","build:lib":"bash ./build.sh"}}`,
 		"web/ui/build_ui.sh":                           "changed",
 		"web/ui/module/lezer-promql/build.sh":          "changed",
+		"web/ui/module/lezer-promql/rollup.config.js":  "changed",
 		"web/ui/module/lezer-promql/generate-types.sh": "changed",
 		"web/ui/module/codemirror-promql/build.sh":     "changed",
 		"scripts/compress_assets.sh":                   "changed",
@@ -44,21 +45,34 @@ func TestUIScriptRefusesChangedUpstream(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	cmd := exec.Command(filepath.Join(node.Dir, "bin", "node"), filepath.Join(built.root, "recipes", "prometheus", "ui.mjs"))
-	cmd.Dir = filepath.Join(root, "web/ui")
-	out, err := cmd.CombinedOutput()
-	if exit, ok := errors.AsType[*exec.ExitError](err); !ok || exit.ExitCode() != 1 {
-		t.Fatalf("ended with %v: %s", err, out)
+	run := func(args ...string) string {
+		t.Helper()
+		script := filepath.Join(built.root, "recipes", "prometheus", "ui.mjs")
+		cmd := exec.Command(filepath.Join(node.Dir, "bin", "node"), append([]string{script}, args...)...)
+		cmd.Dir = filepath.Join(root, "web/ui")
+		out, err := cmd.CombinedOutput()
+		if exit, ok := errors.AsType[*exec.ExitError](err); !ok || exit.ExitCode() != 1 {
+			t.Fatalf("ended with %v: %s", err, out)
+		}
+		return string(out)
 	}
+	if out := run(); !strings.Contains(out, "its argument is missing") {
+		t.Errorf("without an argument: %s", out)
+	}
+	report := filepath.Join(t.TempDir(), "report.json")
+	out := run(report)
 	for _, says := range []string{
-		"build_ui.sh has sha256", "module/lezer-promql/build.sh has", "generate-types.sh has", "module/codemirror-promql/build.sh has",
+		"build_ui.sh has sha256", "module/lezer-promql/build.sh has", "rollup.config.js has", "generate-types.sh has", "module/codemirror-promql/build.sh has",
 		"scripts/compress_assets.sh has", "curl example.org", "script postbuild",
 	} {
-		if !strings.Contains(string(out), says) {
+		if !strings.Contains(out, says) {
 			t.Errorf("the refusal does not say %q:\n%s", says, out)
 		}
 	}
-	if strings.Contains(string(out), "+ ") {
+	if strings.Contains(out, "+ ") {
 		t.Errorf("a step was taken:\n%s", out)
+	}
+	if _, err := os.Stat(report); err == nil {
+		t.Error("a report was written")
 	}
 }

@@ -11,12 +11,15 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"strings"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"palisade/attestations/artifact"
+	"palisade/attestations/spdx"
+	"palisade/magefiles/internal/dist"
 	"palisade/magefiles/internal/store"
 )
 
@@ -43,6 +46,9 @@ func wholeDist(dir string, tidy bool) error {
 		if strings.HasSuffix(path, ".zip") {
 			return wholeZip(path)
 		}
+		if strings.HasSuffix(path, dist.DocumentSuffix) {
+			return wholeDocument(path)
+		}
 		return nil
 	})
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -60,8 +66,17 @@ func wholeDist(dir string, tidy bool) error {
 		return err
 	}
 	for _, r := range m.Artifacts {
-		if digest, _, err := artifact.DigestFile(filepath.Join(dir, r.Name)); err != nil || digest != r.Digest {
-			return fmt.Errorf("release.json names %s, which is %v, %v", r.Name, digest, err)
+		files := append([]artifact.File{{Name: r.Name, Digest: r.Digest}}, r.Documents...)
+		for _, b := range r.Binaries {
+			files = append(files, artifact.File{Name: path.Join(dist.BinDir(r), b.Name), Digest: b.Digest})
+		}
+		for _, f := range files {
+			if digest, _, err := artifact.DigestFile(filepath.Join(dir, filepath.FromSlash(f.Name))); err != nil || digest != f.Digest {
+				return fmt.Errorf("release.json names %s, which is %v, %v", f.Name, digest, err)
+			}
+		}
+		if len(r.Documents) != 1+len(r.Binaries) {
+			return fmt.Errorf("%s and its %d binaries have %d documents", r.Name, len(r.Binaries), len(r.Documents))
 		}
 	}
 	cmd := exec.Command("sha256sum", "--check", "--strict", "SHA256SUMS")
@@ -83,6 +98,18 @@ func wholeGzip(path string) error {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	if _, err := io.Copy(io.Discard, z); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return nil
+}
+
+func wholeDocument(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if _, err := spdx.Parse(f); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	return nil

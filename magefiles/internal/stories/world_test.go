@@ -1,10 +1,16 @@
 package stories
 
 import (
+	"archive/tar"
 	"bytes"
+	"compress/gzip"
 	"crypto/rand"
+	"crypto/sha512"
+	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	mathrand "math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -20,10 +26,13 @@ import (
 	"golang.org/x/mod/sumdb/note"
 	modzip "golang.org/x/mod/zip"
 	"golang.org/x/tools/txtar"
+
+	"palisade/attestations/artifact"
+	"palisade/magefiles/internal/npm"
 )
 
-// A world is what a story can reach: a module proxy and a checksum database.
-// It is the same for all stories until one of them changes it.
+// A world is what a story can reach: a module proxy, a checksum database and
+// an npm registry. It is the same for all stories until one of them changes it.
 type world struct {
 	url, verifier string
 	close         func()
@@ -33,6 +42,7 @@ type world struct {
 	sent   map[module.Version]packed // by the proxy
 	known  map[module.Version]packed // says the checksum database
 	held   map[module.Version]bool
+	npm    map[string][]byte // tarballs of the registry, by path
 	memory remembered
 	end    chan struct{} // closed when the story ends
 }
@@ -50,7 +60,7 @@ type worldKey struct{}
 var released = time.Date(2026, time.January, 2, 3, 4, 5, 0, time.UTC)
 
 func newWorld(work string) (*world, error) {
-	w := &world{work: work, sent: map[module.Version]packed{}, known: map[module.Version]packed{}, held: map[module.Version]bool{}, end: make(chan struct{})}
+	w := &world{work: work, sent: map[module.Version]packed{}, known: map[module.Version]packed{}, held: map[module.Version]bool{}, npm: map[string][]byte{}, end: make(chan struct{})}
 	all, err := packAll()
 	if err != nil {
 		return nil, err
@@ -66,6 +76,7 @@ func newWorld(work string) (*world, error) {
 	mux := http.NewServeMux()
 	mux.Handle("/proxy/", http.StripPrefix("/proxy/", http.HandlerFunc(w.proxy)))
 	mux.Handle("/sumdb/", http.StripPrefix("/sumdb", sumdb.NewServer(sumdb.NewTestServer(signer, w.sums))))
+	mux.Handle("/npm/", http.StripPrefix("/npm/", http.HandlerFunc(w.registry)))
 	server := httptest.NewServer(mux)
 	w.url = server.URL
 	w.close = func() {
@@ -148,6 +159,46 @@ func (w *world) change(v module.Version, dir string, everywhere bool) error {
 		w.known[v] = p
 	}
 	return nil
+}
+
+func (w *world) registry(rw http.ResponseWriter, r *http.Request) {
+	w.mu.Lock()
+	tarball, ok := w.npm[r.URL.Path]
+	w.mu.Unlock()
+	if !ok {
+		http.NotFound(rw, r)
+		return
+	}
+	_, _ = rw.Write(tarball)
+}
+
+// publishNPM gives the registry a package that holds what lies below dir.
+func (w *world) publishNPM(name, version, dir string) (integrity string, err error) {
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	t := tar.NewWriter(z)
+	err = fs.WalkDir(os.DirFS(dir), ".", func(file string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := os.ReadFile(filepath.Join(dir, file))
+		if err != nil {
+			return err
+		}
+		if err := t.WriteHeader(&tar.Header{Name: "package/" + file, Mode: 0o644, Size: int64(len(data))}); err != nil {
+			return err
+		}
+		_, err = t.Write(data)
+		return err
+	})
+	if err := errors.Join(err, t.Close(), z.Close()); err != nil {
+		return "", err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.npm[npm.TarballPath(artifact.Package{Name: name, Version: version})] = packed.Bytes()
+	sum := sha512.Sum512(packed.Bytes())
+	return "sha512-" + base64.StdEncoding.EncodeToString(sum[:]), nil
 }
 
 // packAll packs every fixture module, once.
