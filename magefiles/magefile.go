@@ -34,8 +34,8 @@ func Test(ctx context.Context) error {
 	return exit(command.Test(ctx))
 }
 
-// Bench compares a cold build with the same go build commands run by hand,
-// and times a build that has nothing to do.
+// Bench compares a cold build with the same go build commands run by hand, and
+// times licences and documents, and a build that has nothing to do.
 func Bench(ctx context.Context, component *string) error {
 	return exit(command.Bench(ctx, value(component)))
 }
