@@ -1,0 +1,139 @@
+package provenance
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+
+	"palisade/attestations/artifact"
+	"palisade/attestations/intoto"
+)
+
+// Check holds p against the record of an artifact: its subjects are exactly
+// those that the record names (ErrSubject), and every field that Statement
+// takes from a record says what this one does (ErrMismatch). What Statement
+// takes from a Builder and a Run is not compared with anything; whether it is
+// acceptable is for a policy to say. A record of which there can be no
+// provenance is refused too (ErrInput). p has to come from Parse.
+func (p Provenance) Check(r artifact.Record) error {
+	q, err := observed(r, p.RunDetails.Builder, p.run())
+	if err == nil {
+		// Most are equal, and it takes a while to tell where two are not.
+		if reflect.DeepEqual(p, q) {
+			return nil
+		}
+		err = q.validate()
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrInput, err)
+	}
+	if !slices.EqualFunc(p.Subject, q.Subject, equalSubjects) {
+		return fmt.Errorf("%w: it is about %s; the record of %s is about %s", ErrSubject, list(p.Subject), r.Name, list(q.Subject))
+	}
+	if fields := p.Differs(q); len(fields) > 0 {
+		return fmt.Errorf("%w: of %s it differs in %d fields, %.300s", ErrMismatch, r.Name, len(fields), strings.Join(fields, ", "))
+	}
+	return nil
+}
+
+func equalSubjects(a, b intoto.Subject) bool {
+	return a.Name == b.Name && maps.Equal(a.Digest, b.Digest)
+}
+
+func list(subjects []intoto.Subject) string {
+	var text []string
+	for _, s := range subjects[:min(len(subjects), 5)] {
+		text = append(text, fmt.Sprintf("%.100q %.64s", s.Name, s.Digest["sha256"]))
+	}
+	if len(subjects) > 5 {
+		text = append(text, fmt.Sprintf("and %d more", len(subjects)-5))
+	}
+	return strings.Join(text, ", ")
+}
+
+// run is the Run that p was made with.
+func (p Provenance) run() Run {
+	m := p.RunDetails.Metadata
+	run := Run{
+		InvocationID: m.InvocationID, Started: m.StartedOn, Finished: m.FinishedOn,
+		Distribution: p.BuildDefinition.ExternalParameters.Distribution, Cache: p.BuildDefinition.InternalParameters.Cache,
+	}
+	run.Repository, _ = p.Repository()
+	return run
+}
+
+// mayDiffer is what is particular to one execution of a build.
+var mayDiffer = []string{"runDetails.metadata.invocationId", "runDetails.metadata.startedOn", "runDetails.metadata.finishedOn"}
+
+// Differs tells in which fields p and q differ, sorted: none for two builds of
+// the same artifact. invocationId, startedOn and finishedOn are not looked at.
+// A field is named by its keys, with dots between; an element of a list by its
+// URI or name, in brackets.
+func (p Provenance) Differs(q Provenance) []string {
+	a, b := p.fields(), q.fields()
+	differ := map[string]bool{}
+	for _, pair := range [][2]map[string]string{{a, b}, {b, a}} {
+		for field, value := range pair[0] {
+			if other, ok := pair[1][field]; !ok || other != value {
+				differ[field] = true
+			}
+		}
+	}
+	for _, field := range mayDiffer {
+		delete(differ, field)
+	}
+	return slices.Sorted(maps.Keys(differ))
+}
+
+// fields is every value of p in JSON, by where it stands.
+func (p Provenance) fields() map[string]string {
+	all := map[string]string{}
+	for i, s := range p.Subject {
+		// The order of subjects matters: the archive is the first.
+		collect(all, fmt.Sprintf("subject[%d]", i), map[string]any{"name": s.Name, "digest": any(s.Digest)})
+	}
+	data, err := encode(p)
+	var tree map[string]any
+	if err == nil {
+		err = json.Unmarshal(data, &tree)
+	}
+	if err != nil { // a zero Digest, in a Provenance that Parse did not make
+		all["(malformed)"] = err.Error()
+	}
+	for key, value := range tree {
+		collect(all, key, value)
+	}
+	return all
+}
+
+func collect(all map[string]string, at string, value any) {
+	switch value := value.(type) {
+	case map[string]any:
+		for key, v := range value {
+			collect(all, at+"."+key, v)
+		}
+		if len(value) > 0 {
+			return
+		}
+	case []any:
+		objects := 0
+		for _, v := range value {
+			if object, ok := v.(map[string]any); ok {
+				objects++
+				name, _ := object["uri"].(string)
+				if name == "" {
+					name, _ = object["name"].(string)
+				}
+				collect(all, at+"["+name+"]", object)
+			}
+		}
+		if objects > 0 {
+			return
+		}
+	}
+	text, _ := json.Marshal(value) // what was read from JSON
+	all[at] = string(text)
+}
