@@ -1,6 +1,7 @@
 package provenance
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -33,10 +34,16 @@ func (p Provenance) Check(r artifact.Record) error {
 	if !slices.EqualFunc(p.Subject, q.Subject, equalSubjects) {
 		return fmt.Errorf("%w: it is about %s; the record of %s is about %s", ErrSubject, list(p.Subject), r.Name, list(q.Subject))
 	}
-	if fields := p.Differs(q); len(fields) > 0 {
-		return fmt.Errorf("%w: of %s it differs in %d fields, %.300s", ErrMismatch, r.Name, len(fields), strings.Join(fields, ", "))
+	// The verdict is by bytes; the fields explain it.
+	said, err := encode(p)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrProvenance, err)
 	}
-	return nil
+	if form, err := encode(q); err == nil && bytes.Equal(said, form) {
+		return nil
+	}
+	fields := p.Differs(q)
+	return fmt.Errorf("%w: of %s it differs in %d fields, %.300s", ErrMismatch, r.Name, len(fields), strings.Join(fields, ", "))
 }
 
 func equalSubjects(a, b intoto.Subject) bool {
@@ -71,7 +78,7 @@ var mayDiffer = []string{"runDetails.metadata.invocationId", "runDetails.metadat
 // Differs tells in which fields p and q differ, sorted: none for two builds of
 // the same artifact. invocationId, startedOn and finishedOn are not looked at.
 // A field is named by its keys, with dots between; an element of a list by its
-// URI or name, in brackets.
+// URI or name, in brackets, and the second of that name by " 2" behind it.
 func (p Provenance) Differs(q Provenance) []string {
 	a, b := p.fields(), q.fields()
 	differ := map[string]bool{}
@@ -119,18 +126,20 @@ func collect(all map[string]string, at string, value any) {
 			return
 		}
 	case []any:
-		objects := 0
+		named := map[string]int{}
 		for _, v := range value {
 			if object, ok := v.(map[string]any); ok {
-				objects++
 				name, _ := object["uri"].(string)
 				if name == "" {
 					name, _ = object["name"].(string)
 				}
+				if named[name]++; named[name] > 1 {
+					name += fmt.Sprint(" ", named[name])
+				}
 				collect(all, at+"["+name+"]", object)
 			}
 		}
-		if objects > 0 {
+		if len(named) > 0 {
 			return
 		}
 	}

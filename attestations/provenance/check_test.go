@@ -46,6 +46,11 @@ func TestCheckRefuses(t *testing.T) {
 			i := slices.IndexFunc(p.BuildDefinition.ResolvedDependencies, func(r intoto.Resource) bool { return strings.Contains(r.Name, "clock") })
 			p.BuildDefinition.ResolvedDependencies[i].Digest["dirHash"] = digestOf("x").Hex()
 		}, want: ErrMismatch, says: "resolvedDependencies[pkg:golang/example.org/clock@v0.9.0].digest.dirHash"},
+		{name: "another dependency under the URI of one", provenance: func(p *Provenance) {
+			p.insert(func(r intoto.Resource) bool {
+				return hasRole(r, RoleEmbedded) && strings.HasPrefix(r.URI, "pkg:github/")
+			}, func(r *intoto.Resource) { r.Name = "a" + r.Name })
+		}, want: ErrMismatch, says: "glyphs"},
 		{name: "another document", record: func(r *artifact.Record) { r.Documents[0].Digest = digestOf("x") }, want: ErrMismatch, says: "byproducts"},
 		{name: "a record that says two things", record: func(r *artifact.Record) { r.Source.Sum = h1Of("x") }, want: ErrInput, says: "two digests"},
 	} {
@@ -57,6 +62,9 @@ func TestCheckRefuses(t *testing.T) {
 			if tt.record != nil {
 				tt.record(&r)
 			}
+			if err := p.validate(); err != nil && tt.want == ErrMismatch {
+				t.Fatalf("Parse would refuse it: %v", err)
+			}
 			err := p.Check(r)
 			if !errors.Is(err, tt.want) {
 				t.Fatalf("Check = %v, want %v", err, tt.want)
@@ -66,6 +74,14 @@ func TestCheckRefuses(t *testing.T) {
 			}
 		})
 	}
+}
+
+// insert adds a changed copy of a dependency, where the order has its place.
+func (p *Provenance) insert(which func(intoto.Resource) bool, change func(*intoto.Resource)) {
+	all := p.BuildDefinition.ResolvedDependencies
+	made := all[slices.IndexFunc(all, which)]
+	change(&made)
+	p.BuildDefinition.ResolvedDependencies = sorted(append(all, made))
 }
 
 // Who built, and from which state of the repository, is for a policy to judge.

@@ -121,6 +121,8 @@ func validateDependency(r intoto.Resource) error {
 	switch {
 	case k.canonical != nil && k.canonical(r.Name) != r.URI:
 		return fmt.Errorf("it is called %.200q", r.Name)
+	case hasRole(r, RoleHost) != strings.HasPrefix(r.Name, "/"):
+		return errors.New("a file of the machine has an absolute path, and nothing else has one")
 	case hasRole(r, RoleEmbedded) && !strings.HasPrefix(r.URI, "pkg:"):
 		return errors.New("it is embedded and has no package URL")
 	case hasRole(r, RoleRepository):

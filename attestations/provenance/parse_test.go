@@ -81,6 +81,8 @@ func TestParseRefuses(t *testing.T) {
 		{"tool without a name", `"tool":"go"`, `"tool":""`, ErrProvenance, "annotations"},
 		{"Go by another name", `"tool":"go"`, `"tool":"gcc"`, ErrProvenance, "Go toolchain"},
 		{"Go twice", `"tool":"node"`, `"tool":"go"`, ErrProvenance, "two toolchains"},
+		{"file of the machine by the name of another thing", `"name":"/lib64/`, `"name":"a/lib64/`, ErrProvenance, "absolute"},
+		{"patch by the name of a file of the machine", `"name":"beacon/v1.2.0/0001`, `"name":"/patches/0001`, ErrProvenance, "absolute"},
 		{"file of the machine as a linked module", `"roles":"host"`, `"roles":"linked"`, ErrProvenance, "linked"},
 		{"no source", `"roles":"interface,patched,source"`, `"roles":"interface,patched"`, ErrProvenance, "source"},
 		{"interface from nowhere", `"roles":"interface,patched,source"`, `"roles":"patched,source"`, ErrProvenance, "interface"},
