@@ -174,8 +174,8 @@ func TestIndex(t *testing.T) {
 	}
 }
 
-// SHA256SUMS is what sha256sum prints of the archives: all of them, and
-// nothing else.
+// SHA256SUMS is what sha256sum prints of the archives and of the documents
+// beside them: all of them, and nothing else.
 func TestSums(t *testing.T) {
 	r := openRelease(t)
 	entries, err := os.ReadDir(r.dir)
