@@ -103,15 +103,19 @@ func (p *Pipeline) sourceOf(ctx context.Context, b gobuild.Built, m module.Versi
 // modulesIn is every Go module that is linked, with the licences above the
 // packages that are.
 func (p *Pipeline) modulesIn(ctx context.Context, l licensed) ([]licences.Subject, error) {
-	var all []licences.Subject
-	for _, m := range linked(l.Built) {
+	all, err := linked(l.Built)
+	if err != nil {
+		return nil, err
+	}
+	var subjects []licences.Subject
+	for _, m := range all {
 		from := m.source
 		found, err := p.reader.Module(ctx, from)
 		if err != nil {
 			return nil, err
 		}
 		found = found.For(slices.Sorted(maps.Keys(m.folders)))
-		all = append(all, licences.Subject{PURL: spdx.GoPURL(from.Path, from.Version.Version), Found: found})
+		subjects = append(subjects, licences.Subject{PURL: spdx.GoPURL(from.Path, from.Version.Version), Found: found})
 	}
 	if ui := l.Source.UI; ui != nil && ui.Kind == "bundle" {
 		origin, err := p.sourceOf(ctx, l.Built, module.Version{Path: ui.Origin.Path, Version: ui.Origin.Version})
@@ -122,9 +126,9 @@ func (p *Pipeline) modulesIn(ctx context.Context, l licensed) ([]licences.Subjec
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, licences.Subject{PURL: spdx.GoPURL(origin.Path, origin.Version.Version), Found: found.For([]string{""})})
+		subjects = append(subjects, licences.Subject{PURL: spdx.GoPURL(origin.Path, origin.Version.Version), Found: found.For([]string{""})})
 	}
-	return all, nil
+	return subjects, nil
 }
 
 // A linkedModule is a module whose packages are in a binary.
@@ -134,7 +138,7 @@ type linkedModule struct {
 }
 
 // linked is every module of the binaries, but for the standard library.
-func linked(b gobuild.Built) []linkedModule {
+func linked(b gobuild.Built) ([]linkedModule, error) {
 	var all []linkedModule
 	at := map[module.Version]int{}
 	for i, links := range b.Links {
@@ -142,7 +146,10 @@ func linked(b gobuild.Built) []linkedModule {
 			if link.Module == gobuild.Std {
 				continue
 			}
-			source := compiledFrom(b, b.Binaries[i], link.Module)
+			source, err := compiledFrom(b, b.Binaries[i], link.Module)
+			if err != nil {
+				return nil, err
+			}
 			n, ok := at[source.Version]
 			if !ok {
 				n, at[source.Version] = len(all), len(all)
@@ -153,12 +160,12 @@ func linked(b gobuild.Built) []linkedModule {
 			}
 		}
 	}
-	return all
+	return all, nil
 }
 
 // compiledFrom is the module whose source was compiled as the one that a
-// binary's build info calls path: gobuild has held each against the lock.
-func compiledFrom(b gobuild.Built, binary artifact.Binary, path string) modules.Module {
+// binary's build info calls path.
+func compiledFrom(b gobuild.Built, binary artifact.Binary, path string) (modules.Module, error) {
 	named := binary.Main
 	for _, m := range binary.Modules {
 		if m.Path == path {
@@ -171,7 +178,10 @@ func compiledFrom(b gobuild.Built, binary artifact.Binary, path string) modules.
 		version = module.Version{Path: named.Replace.Path, Version: named.Replace.Version}
 	}
 	i := slices.IndexFunc(b.Source.Tree.Modules(), func(m modules.Module) bool { return m.Version == version })
-	return b.Source.Tree.Modules()[i]
+	if i < 0 {
+		return modules.Module{}, fmt.Errorf("binary %s links %s, which was not fetched with the lock of recipe %s: name it in its go.mod", binary.Name, version, b.Source.Tree.Recipe().Name)
+	}
+	return b.Source.Tree.Modules()[i], nil
 }
 
 // standardLibrary is under the licence that lies in its toolchain.

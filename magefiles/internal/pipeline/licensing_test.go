@@ -111,8 +111,12 @@ func write(t *testing.T, name, text string) {
 // fork's where a fork was, and upstream's where we patched.
 func TestLinked(t *testing.T) {
 	_, l := built(t)
+	all, err := linked(l.Built)
+	if err != nil {
+		t.Fatal(err)
+	}
 	var got []string
-	for _, m := range linked(l.Built) {
+	for _, m := range all {
 		if m.source.Zip == "" {
 			t.Errorf("%s has no source", m.source.Version)
 		}
@@ -125,6 +129,11 @@ func TestLinked(t *testing.T) {
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got  %q\nwant %q", got, want)
+	}
+	// What the lock did not bring has no source to read.
+	l.Binaries[0].Main.Version = "v9.9.9"
+	if all, err := linked(l.Built); err == nil || !strings.Contains(err.Error(), "example.org/bell@v9.9.9, which was not fetched") {
+		t.Errorf("of a module that was not fetched: %+v, %v", all, err)
 	}
 }
 
