@@ -1,0 +1,146 @@
+package sigstore
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"sync"
+	"time"
+
+	protobundle "github.com/sigstore/protobuf-specs/gen/pb-go/bundle/v1"
+	protocommon "github.com/sigstore/protobuf-specs/gen/pb-go/common/v1"
+	"github.com/sigstore/sigstore-go/pkg/sign"
+
+	"palisade/attestations/bundle"
+	"palisade/attestations/signing"
+)
+
+// Keyless signs as the identity that a token speaks of. The key is made here,
+// lives in this process alone, and is bound to the identity by a certificate of
+// minutes; one certificate serves for as long as it lasts, then a new key and a
+// new token are taken.
+func Keyless(o Options, token Token) (signing.Signer, error) {
+	// Who it will be, the certificate says.
+	s, err := open(o, bundle.Trust{Identities: []bundle.Identity{{Issuer: "any", Subject: "any"}}})
+	if err != nil {
+		return nil, err
+	}
+	return &keyless{services: s, token: token}, nil
+}
+
+type keyless struct {
+	services
+	token Token
+
+	mu      sync.Mutex
+	key     keypair
+	cert    *x509.Certificate
+	subject bundle.Signer
+}
+
+// reserve is how much of a certificate's life is left for a signature to get
+// its timestamp in.
+const reserve = time.Minute
+
+// Identity is empty until something was signed: the certificate says who.
+func (k *keyless) Identity() string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.cert == nil {
+		return ""
+	}
+	return k.subject.String()
+}
+
+func (k *keyless) Sign(ctx context.Context, content signing.Content) ([]byte, error) {
+	key, cert, subject, err := k.certified(ctx)
+	if err != nil {
+		return nil, err
+	}
+	pb, err := signing.Make(ctx, content, key, &protobundle.VerificationMaterial{
+		Content: &protobundle.VerificationMaterial_Certificate{Certificate: &protocommon.X509Certificate{RawBytes: cert.Raw}},
+	})
+	if err != nil {
+		return nil, err
+	}
+	block := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw})
+	trust := k.trust
+	trust.Identities = []bundle.Identity{{Issuer: subject.Issuer, Subject: subject.Subject}}
+	return k.witness(ctx, content, pb, block, trust)
+}
+
+func (k *keyless) certified(ctx context.Context) (keypair, *x509.Certificate, bundle.Signer, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.cert != nil && k.now().Before(k.cert.NotAfter.Add(-reserve)) {
+		return k.key, k.cert, k.subject, nil
+	}
+	fail := func(what string, err error) (keypair, *x509.Certificate, bundle.Signer, error) {
+		return keypair{}, nil, bundle.Signer{}, fmt.Errorf("%s: %w", what, err)
+	}
+	token, err := k.token(ctx)
+	if err == nil {
+		err = checkToken(token)
+	}
+	if err != nil {
+		return fail("signing as an identity", err)
+	}
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return fail("making a key for an identity", err)
+	}
+	key := keypair{signing.Local(private)}
+	fulcio := sign.NewFulcio(&sign.FulcioOptions{BaseURL: k.authority, Timeout: k.each, Retries: 1, Transport: straight{}})
+	der, err := fulcio.GetCertificate(ctx, key, &sign.CertificateProviderOptions{IDToken: token})
+	if err != nil {
+		return fail("signing as an identity", fmt.Errorf("%w: asking for a certificate: %w", ErrService, err))
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err == nil && !private.PublicKey.Equal(cert.PublicKey) {
+		err = fmt.Errorf("%w: the certificate is of another key", ErrService)
+	}
+	if err != nil {
+		return fail("reading the certificate of an identity", err)
+	}
+	subject, err := bundle.Identify(cert)
+	if err != nil {
+		return fail("reading the certificate of an identity", err)
+	}
+	k.key, k.cert, k.subject = key, cert, subject
+	return key, cert, subject, nil
+}
+
+// A keypair is a key as sigstore-go's client of Fulcio wants it.
+type keypair struct{ signing.Key }
+
+func (keypair) GetHashAlgorithm() protocommon.HashAlgorithm {
+	return protocommon.HashAlgorithm_SHA2_256
+}
+
+func (keypair) GetSigningAlgorithm() protocommon.PublicKeyDetails {
+	return protocommon.PublicKeyDetails_PKIX_ECDSA_P256_SHA_256
+}
+
+func (keypair) GetHint() []byte { return nil }
+
+func (keypair) GetKeyAlgorithm() string { return "ECDSA" }
+
+func (k keypair) GetPublicKey() crypto.PublicKey { return k.Public() }
+
+func (k keypair) GetPublicKeyPem() (string, error) {
+	public, err := signing.MarshalPublicKey(k.Public())
+	return string(public), err
+}
+
+// SignData proves to Fulcio that the key is here.
+func (k keypair) SignData(ctx context.Context, data []byte) (signature, digest []byte, err error) {
+	sum := sha256.Sum256(data)
+	signature, err = k.SignDigest(ctx, sum[:])
+	return signature, sum[:], err
+}
