@@ -1,0 +1,71 @@
+package policy
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"regexp/syntax"
+	"strings"
+	"unicode"
+
+	"palisade/attestations/bundle"
+)
+
+// checkPattern refuses a pattern that is not anchored, or that somebody could
+// match whom nobody thought of. Matching it, whole, is for package bundle.
+func checkPattern(pattern string) error {
+	body, front := strings.CutPrefix(pattern, "^")
+	body, back := strings.CutSuffix(body, "$")
+	if !front || !back {
+		return fmt.Errorf("pattern %.100q is not anchored: begin it with ^ and end it with $", pattern)
+	}
+	// On its own, so that it cannot close a group that is put around it.
+	tree, err := syntax.Parse(body, syntax.Perl)
+	if err == nil {
+		err = definite(tree)
+	}
+	if err != nil {
+		return fmt.Errorf("pattern %.100q: %w", pattern, err)
+	}
+	whole, err := regexp.Compile(`\A(?:` + body + `)\z`)
+	if err != nil {
+		return fmt.Errorf("pattern %.100q: %w", pattern, err)
+	}
+	if whole.MatchString("") {
+		return fmt.Errorf("pattern %.100q matches a subject that is empty", pattern)
+	}
+	for _, s := range bundle.Nobody {
+		if whole.MatchString(s) {
+			return fmt.Errorf("pattern %.100q matches the subject %q, and so those of anybody: name whom you trust", pattern, s)
+		}
+	}
+	return nil
+}
+
+// definite refuses what matches characters that nobody thought of.
+func definite(re *syntax.Regexp) error {
+	switch re.Op {
+	case syntax.OpAnyChar, syntax.OpAnyCharNotNL:
+		return errors.New(`it matches any character: write the ones that are meant, as [a-z0-9]+, and \. for a full stop`)
+	case syntax.OpCharClass:
+		for i := 1; i < len(re.Rune); i += 2 {
+			if re.Rune[i] > unicode.MaxASCII {
+				return errors.New("a class of it is negated or reaches beyond ASCII: write the characters that are meant")
+			}
+		}
+	case syntax.OpLiteral:
+		if re.Flags&syntax.FoldCase != 0 {
+			return errors.New("it has (?i), by which a k is also the sign for kelvin: write the characters that are meant")
+		}
+	case syntax.OpBeginLine, syntax.OpEndLine, syntax.OpBeginText, syntax.OpEndText:
+		return errors.New("it has an anchor in its middle: write two identities")
+	case syntax.OpEmptyMatch:
+		return errors.New("a part of it is empty")
+	}
+	for _, sub := range re.Sub {
+		if err := definite(sub); err != nil {
+			return err
+		}
+	}
+	return nil
+}

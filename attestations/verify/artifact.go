@@ -1,0 +1,147 @@
+package verify
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"palisade/attestations/artifact"
+	"palisade/attestations/policy"
+	"palisade/attestations/provenance"
+)
+
+// artifact makes the checks of one artifact.
+func (v *verifier) artifact(ctx context.Context, s *subject, r artifact.Record) {
+	var (
+		file *os.File
+		doc  document
+		said provenance.Provenance
+		in   insideOf
+	)
+	// One handle for hashing and for unpacking, so that nothing can be put in
+	// the file's place in between.
+	s.check(Digest, nil, func() (string, error) {
+		var size int64
+		var err error
+		if file, size, err = v.dir.open(r.Name); err != nil {
+			return "", err
+		}
+		d, size, err := digestOfFile(ctx, file, r.Name, size)
+		if err == nil && (d != r.Digest || size != r.Size) {
+			err = fmt.Errorf("%w: %s is %s of %d bytes, not %s of %d", ErrDigest, r.Name, d, size, r.Digest, r.Size)
+		}
+		return r.Digest.String(), err
+	})
+	if file != nil {
+		defer file.Close()
+	}
+	s.check(Signature, []Check{Digest}, func() (string, error) {
+		got, err := v.signature(r.Name, r.Digest, ErrSignature)
+		return got.String(), err
+	})
+	bundle, wanted := bundleOf(r.Name+spdxSuffix), v.policy.Requires(policy.SPDX)
+	switch {
+	case !wanted && !v.dir.has(bundle) && !v.dir.has(r.Name+spdxSuffix):
+		s.skip(SPDX, "the policy does not demand it, and it is not there")
+	case !wanted && !v.dir.has(bundle):
+		// What nobody signed as an attestation is in the index all the same.
+		if _, err := v.listedDocument(r); err != nil {
+			s.check(SPDX, nil, func() (string, error) { return "", err })
+		} else {
+			s.skip(SPDX, "the policy does not demand it, and "+bundle+" is not there")
+		}
+	default:
+		s.check(SPDX, []Check{Digest}, func() (_ string, err error) {
+			var got signed
+			got, doc, err = v.attestedDocument(r)
+			return got.String(), err
+		})
+	}
+	s.check(Provenance, []Check{Digest}, func() (_ string, err error) {
+		var got signed
+		got, said, err = v.attestedProvenance(r)
+		return got.String(), err
+	})
+	s.check(Record, []Check{Provenance}, func() (string, error) {
+		if err := said.Check(r); err != nil {
+			return "", fmt.Errorf("%w: %w", ErrRecord, err)
+		}
+		return fmt.Sprintf("%d dependencies", len(said.BuildDefinition.ResolvedDependencies)), nil
+	})
+	s.check(Policy, []Check{Record}, func() (string, error) {
+		c, err := claim(said)
+		if err != nil {
+			return "", err
+		}
+		return "built by " + c.Builder, v.policy.Judge(c)
+	})
+	trusted := []Check{Digest, Signature, Record}
+	s.check(Members, trusted, func() (_ string, err error) {
+		in, err = v.unpack(ctx, r, file)
+		return fmt.Sprintf("%d files", len(in.members)), err
+	})
+	s.check(Binaries, []Check{Members}, func() (string, error) {
+		return fmt.Sprintf("%d binaries", len(in.binaries)), in.check(r)
+	})
+	s.check(Contents, []Check{SPDX, Binaries}, func() (string, error) {
+		return "the bill of materials is that of the artifact", checkContents(doc, r, in)
+	})
+	s.check(TestResult, []Check{Digest}, func() (string, error) {
+		got, audit, err := v.verdict(r)
+		if err == nil {
+			err = v.policy.JudgeAudit(r.Component, r.Variant, audit)
+		}
+		if !audit.Ran {
+			return "no audit ran, and the policy does not demand one", err
+		}
+		return map[bool]string{true: "passed", false: "did not pass"}[audit.Passed] + ", " + got.String(), err
+	})
+	if v.dir.has(binFolder) {
+		s.check(Loose, trusted, func() (string, error) { return v.loose(ctx, r) })
+	}
+}
+
+// unpack reads an archive. Few binaries are held whole at a time.
+func (v *verifier) unpack(ctx context.Context, r artifact.Record, file *os.File) (insideOf, error) {
+	var largest int64
+	for _, b := range r.Binaries {
+		largest = max(largest, b.Size)
+	}
+	if largest > maxMember {
+		return insideOf{}, fmt.Errorf("%w: a binary of %d bytes", ErrTooLarge, largest)
+	}
+	if err := v.memory.Acquire(ctx, largest); err != nil {
+		return insideOf{}, err
+	}
+	defer v.memory.Release(largest)
+	return unpack(ctx, r, io.NewSectionReader(file, 0, r.Size))
+}
+
+// loose holds what lies in bin against the archive's own binaries.
+func (v *verifier) loose(ctx context.Context, r artifact.Record) (string, error) {
+	n := 0
+	each := func(name string, want artifact.Digest) error {
+		n++
+		d, _, err := v.dir.digest(ctx, name)
+		if err == nil && d != want {
+			err = fmt.Errorf("%w: %s is %s, not %s", ErrLoose, name, d, want)
+		}
+		return err
+	}
+	for _, b := range r.Binaries {
+		if err := each(binDir(r)+"/"+b.Name, b.Digest); err != nil {
+			return "", err
+		}
+	}
+	for _, f := range r.Documents {
+		if !strings.HasPrefix(f.Name, binFolder+"/") {
+			continue
+		}
+		if err := each(f.Name, f.Digest); err != nil {
+			return "", err
+		}
+	}
+	return fmt.Sprintf("%d files", n), nil
+}

@@ -1,0 +1,110 @@
+// Package verify tells whether a release is what a policy demands. What it
+// passes was signed by somebody whom the policy names; is complete; was built
+// as the policy wants it; and holds what its bill of materials and its
+// provenance say, down to the modules in each binary. It needs the release, a
+// policy and, where certificates are used, a trusted root: no network, no
+// clock, no program of others, and nothing of what builds.
+//
+// Release verifies a directory, File one artifact in it. Both read names from
+// outside through os.Root, follow no symbolic link, and bound everything.
+//
+// # Checks
+//
+// Each has a number and a name, and each refusal an error of its own. First of
+// the release:
+//
+//  1. index: release.json is signed (ErrIndexSignature) and well-formed, and each
+//     artifact is called after its component, version, variant and platform (ErrIndex).
+//  2. files: every file that it names is there (ErrMissing), no other is
+//     (ErrUnlisted), each is a regular file (ErrNotFile), and SHA256SUMS agrees
+//     (ErrSums). The folder bin of loose binaries may be left out as a whole.
+//
+// Then of each artifact:
+//
+//  3. digest: the file is the one that the index names (ErrDigest).
+//  4. signature: of the file, by somebody whom the policy names (ErrSignature).
+//  5. spdx: the attestation that holds the bill of materials is signed
+//     (ErrAttestation), of that type (ErrPredicateType) and about this artifact and
+//     nothing else (ErrSubject); the document beside it is the one that the index
+//     names (ErrDocument).
+//  6. provenance: likewise; it is well-formed (ErrProvenance), and the file beside
+//     it is what was signed, byte for byte (ErrDocument).
+//  7. record: the provenance says what the index says (ErrRecord).
+//  8. policy: the provenance is acceptable: errors of package policy; it names a
+//     patch of every module that was changed (ErrProvenance), but for an interface
+//     that was put into upstream's.
+//  9. members: the archive is safe to unpack (ErrArchive, ErrMemberName,
+//     ErrMemberType, ErrDuplicate, ErrTooLarge) and holds exactly the files of
+//     the index, to the byte (ErrMember).
+//  10. binaries: whatever can be run is one of the binaries of the index, and the
+//     build info in each is what the index says of it, and of the artifact's
+//     platform, Go and source; every patched module is in one as it was patched, and
+//     nothing else that was made here stands in for a module (ErrBuildInfo).
+//  11. contents: the bill of materials lists these files, modules and patches,
+//     with these digests, and no others, and what is embedded beside modules
+//     (ErrContents), and is the one that was signed, value for value (ErrDocument).
+//  12. test-result: if there is one it is signed, about a binary of this artifact
+//     (ErrSubject) and of this archive, and says one thing (ErrTestResult); its
+//     verdict is the policy's to judge.
+//  13. loose: the binaries in bin and their documents are those of the archive
+//     (ErrLoose).
+//
+// A check whose ground another one took away is not made, and is shown as SKIP. So
+// is 5 where the policy does not demand it and there is no attestation; a document
+// that lies there is held against the index all the same (ErrDocument).
+// No bundle that is opened may be older than the policy allows (errors of package
+// policy).
+//
+// # Limits
+//
+// What passes is what was there when it was read: an archive is hashed and
+// unpacked through one handle, so that nothing can take its place in between.
+// Whoever can write to the folder can change it afterwards: verify a copy that
+// nobody else can write to. A statement is held to the form that this version
+// writes: a bill of materials of an older or another tool is refused, though it
+// be a valid one.
+//
+// # Files
+//
+// Beside an artifact A lie A.sigstore.json, A.spdx.json, A.spdx.sigstore.json,
+// A.provenance.json, A.provenance.sigstore.json and, where an audit ran,
+// A.test-result.json and A.test-result.sigstore.json; once there are release.json,
+// release.json.sigstore.json, SHA256SUMS and, for others, cosign.pub and
+// trusted_root.json. The last two are not read: trust does not come with what is
+// to be trusted.
+package verify
+
+import "errors"
+
+// ErrRefused is wrapped by every error of Release and File that means: do not
+// use it. The others mean that nothing could be told.
+var ErrRefused = errors.New("release refused")
+
+// Why something is refused. Beside these there are those of packages policy,
+// bundle, intoto, spdx and provenance, which are wrapped along.
+var (
+	ErrIndex          = errors.New("release.json is not well-formed")
+	ErrIndexSignature = errors.New("release.json is not signed by anybody whom the policy accepts")
+	ErrMissing        = errors.New("file is missing")
+	ErrUnlisted       = errors.New("file is not listed in release.json")
+	ErrNotFile        = errors.New("not a regular file")
+	ErrSums           = errors.New("SHA256SUMS does not agree with release.json")
+	ErrDigest         = errors.New("file is not the one that release.json names")
+	ErrSignature      = errors.New("not signed by anybody whom the policy accepts")
+	ErrAttestation    = errors.New("attestation is not signed by anybody whom the policy accepts")
+	ErrPredicateType  = errors.New("attestation is of another type")
+	ErrSubject        = errors.New("attestation is about something else")
+	ErrDocument       = errors.New("file is not what the attestation beside it holds")
+	ErrProvenance     = errors.New("provenance is not well-formed")
+	ErrRecord         = errors.New("provenance does not say what release.json says")
+	ErrArchive        = errors.New("malformed archive")
+	ErrMemberName     = errors.New("archive member with an unsafe name")
+	ErrMemberType     = errors.New("archive member that is neither file nor folder")
+	ErrDuplicate      = errors.New("archive member is there twice")
+	ErrTooLarge       = errors.New("larger than anything that is read here")
+	ErrMember         = errors.New("archive does not hold what release.json says")
+	ErrBuildInfo      = errors.New("binary does not hold what release.json says")
+	ErrContents       = errors.New("bill of materials does not say what the artifact holds")
+	ErrTestResult     = errors.New("test result is not well-formed")
+	ErrLoose          = errors.New("file in bin is not that of the archive")
+)

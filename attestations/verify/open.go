@@ -1,0 +1,126 @@
+package verify
+
+import (
+	"crypto"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"palisade/attestations/artifact"
+	"palisade/attestations/bundle"
+	"palisade/attestations/intoto"
+	"palisade/attestations/policy"
+)
+
+// A Trust is what a policy cannot hold: the keys that it calls given, the
+// authorities and logs, and the time. It adds nobody whom the policy does not
+// name.
+type Trust struct {
+	Keys []crypto.PublicKey // that a policy calls given; unused if it does not
+	Root *bundle.Root       // nil if keys alone are believed, and neither log nor timestamp is demanded
+	Now  time.Time          // by which an age is told
+}
+
+// opener opens what p accepts, of which there must be something: a policy that
+// nothing could pass tells nothing of a release.
+func (t Trust) opener(p policy.Policy) (opener, error) {
+	s := p.Signers()
+	trust := bundle.Trust{Root: t.Root, RequireLog: s.Log, RequireTimestamp: s.Timestamp, Keys: slices.Clone(s.Keys)}
+	if s.Given {
+		if len(t.Keys) == 0 && len(s.Keys) == 0 && len(s.Identities) == 0 {
+			return nil, fmt.Errorf("policy %s: %w: it wants a key to be given, and there is none", p.Name(), bundle.ErrTrust)
+		}
+		trust.Keys = append(trust.Keys, t.Keys...)
+	}
+	for _, i := range s.Identities {
+		trust.Identities = append(trust.Identities, bundle.Identity{Issuer: i.Issuer, Subject: i.Subject, SubjectPattern: i.Pattern})
+	}
+	if err := trust.Validate(); err != nil {
+		return nil, fmt.Errorf("policy %s: %w", p.Name(), err)
+	}
+	return bundles{trust}, nil
+}
+
+// An opener opens Sigstore bundles: what it returns was signed by somebody
+// whom the policy names. It stands apart so that what is checked of a content
+// can be tried without a signature.
+type opener interface {
+	signature(data []byte, content artifact.Digest) (signed, error)
+	attestation(data []byte) (signed, error)
+}
+
+// signed is what an opened bundle says.
+type signed struct {
+	by      string
+	at      time.Time // zero where nothing trusted tells
+	logged  bool
+	payload []byte // of an attestation
+}
+
+// String is who signed and when, for a report.
+func (s signed) String() string {
+	text := "by " + s.by
+	if !s.at.IsZero() {
+		text += " on " + s.at.UTC().Format(time.RFC3339)
+	}
+	if s.logged {
+		text += ", in a transparency log"
+	}
+	return text
+}
+
+type bundles struct{ trust bundle.Trust }
+
+func (b bundles) signature(data []byte, content artifact.Digest) (signed, error) {
+	v, err := bundle.OpenSignature(data, b.trust, content)
+	return seen(v, err)
+}
+
+func (b bundles) attestation(data []byte) (signed, error) {
+	v, err := bundle.OpenAttestation(data, b.trust)
+	return seen(v, err)
+}
+
+func seen(v bundle.Verified, err error) (signed, error) {
+	if err != nil {
+		return signed{}, err
+	}
+	at, _ := v.Time()
+	return signed{by: v.Signer().String(), at: at, logged: v.Logged(), payload: v.Payload()}, nil
+}
+
+// signature opens the signature of the file of that name and content. Who did
+// not sign it is refused with that sentinel.
+func (v *verifier) signature(name string, content artifact.Digest, refusal error) (signed, error) {
+	return v.bundle(name+bundleSuffix, refusal, func(data []byte) (signed, error) { return v.open.signature(data, content) })
+}
+
+// bundle reads a bundle and opens it. It must not be older than the policy
+// allows, whatever it holds.
+func (v *verifier) bundle(name string, refusal error, open func([]byte) (signed, error)) (signed, error) {
+	data, err := v.dir.read(name, maxStatement)
+	if err != nil {
+		return signed{}, err
+	}
+	s, err := open(data)
+	if err != nil {
+		return signed{}, fmt.Errorf("%w: %s: %w", refusal, name, err)
+	}
+	if err := v.policy.JudgeTime(s.at, v.now); err != nil {
+		return signed{}, fmt.Errorf("%s: %w", name, err)
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.opened[name] = artifact.DigestBytes(data)
+	return s, nil
+}
+
+// inputs are the bundles that were believed, by name.
+func (v *verifier) inputs() []intoto.Resource {
+	var all []intoto.Resource
+	for _, name := range slices.Sorted(maps.Keys(v.opened)) {
+		all = append(all, intoto.Resource{Name: name, Digest: intoto.Digests{"sha256": v.opened[name].Hex()}})
+	}
+	return all
+}

@@ -1,0 +1,211 @@
+package verify
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
+
+	"palisade/attestations/artifact"
+	"palisade/attestations/policy"
+)
+
+// Release verifies the release in dir: every check of every artifact. The
+// error wraps ErrRefused, and the sentinel of every refusal, unless nothing
+// could be told; the report says as much as was seen, whatever the error.
+func Release(ctx context.Context, dir string, p policy.Policy, t Trust) (Report, error) {
+	return verify(ctx, dir, "", p, t)
+}
+
+// File verifies one artifact of the release that lies in its folder, as
+// Release would, with release.json beside it. Of the other artifacts nothing is
+// looked at, and their files need not be there, nor SHA256SUMS. The index
+// itself stands for the whole release.
+func File(ctx context.Context, name string, p policy.Policy, t Trust) (Report, error) {
+	only := filepath.Base(name)
+	if only == indexName {
+		only = ""
+	}
+	return verify(ctx, filepath.Dir(name), only, p, t)
+}
+
+func verify(ctx context.Context, dir, only string, p policy.Policy, t Trust) (Report, error) {
+	open, err := t.opener(p)
+	if err != nil {
+		return Report{}, fmt.Errorf("verifying %s: %w", dir, err)
+	}
+	return verifyWith(ctx, dir, only, p, open, t.Now)
+}
+
+func verifyWith(ctx context.Context, dir, only string, p policy.Policy, open opener, now time.Time) (Report, error) {
+	report := Report{Policy: p.Name(), PolicyDigest: p.Digest()}
+	if p.Digest().IsZero() || now.IsZero() {
+		return report, fmt.Errorf("verifying %s: %w: a policy that was read and the time are both needed", dir, policy.ErrPolicy)
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return report, fmt.Errorf("verifying %s: %w", dir, err)
+	}
+	defer root.Close()
+	v := newVerifier(directory{root}, p, open, now)
+	err = v.run(ctx, &report, only)
+	if err := ctx.Err(); err != nil {
+		return report, fmt.Errorf("verifying %s: %w", dir, err)
+	}
+	if err != nil {
+		return report, fmt.Errorf("verifying %s: %w: %w", dir, ErrRefused, err)
+	}
+	report.Passed, report.now, report.inputs = true, now, v.inputs()
+	return report, nil
+}
+
+// A verifier verifies one release.
+type verifier struct {
+	dir    directory
+	policy policy.Policy
+	open   opener
+	now    time.Time
+
+	indexDigest artifact.Digest
+	memory      *semaphore.Weighted // for binaries that are held whole
+
+	mu     sync.Mutex
+	opened map[string]artifact.Digest // every bundle that was believed, by its name
+}
+
+func newVerifier(dir directory, p policy.Policy, open opener, now time.Time) *verifier {
+	return &verifier{dir: dir, policy: p, open: open, now: now, memory: semaphore.NewWeighted(maxMember), opened: map[string]artifact.Digest{}}
+}
+
+// run makes every check and returns the refusals.
+func (v *verifier) run(ctx context.Context, report *Report, only string) error {
+	whole := &subject{name: indexName}
+	var index *artifact.Manifest
+	whole.check(Index, nil, func() (string, error) {
+		var err error
+		var detail string
+		index, detail, err = v.index(report)
+		return detail, err
+	})
+	var records []artifact.Record
+	whole.check(Files, []Check{Index}, func() (string, error) {
+		var err error
+		if records, err = chosen(index, only); err != nil {
+			return "", err
+		}
+		return v.files(index, records, only)
+	})
+	report.Lines = whole.lines
+	if index == nil {
+		return errors.Join(whole.refusals...)
+	}
+	report.Distribution = index.Distribution
+	refusals := whole.refusals
+	if only == "" {
+		report.subjects = append(report.subjects, subjectOf(indexName, v.indexDigest))
+	}
+	subjects := make([]subject, len(records))
+	each(records, func(i int, r artifact.Record) {
+		subjects[i].name = r.Name
+		v.artifact(ctx, &subjects[i], r)
+	})
+	for i, r := range records {
+		report.Lines = append(report.Lines, subjects[i].lines...)
+		report.subjects = append(report.subjects, subjectOf(r.Name, r.Digest))
+		refusals = append(refusals, subjects[i].refusals...)
+	}
+	return errors.Join(refusals...)
+}
+
+// each calls do for every record, as many at a time as there are processors.
+func each(records []artifact.Record, do func(i int, r artifact.Record)) {
+	var group errgroup.Group
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for i, r := range records {
+		group.Go(func() error {
+			do(i, r)
+			return nil
+		})
+	}
+	_ = group.Wait() // nothing that it runs fails
+}
+
+// index reads and verifies release.json.
+func (v *verifier) index(report *Report) (*artifact.Manifest, string, error) {
+	data, err := v.dir.read(indexName, artifact.MaxManifestSize)
+	if err != nil {
+		return nil, "", err
+	}
+	digest := artifact.DigestBytes(data)
+	report.Release, v.indexDigest = digest.String(), digest
+	// Its signature first: whoever cannot sign need not be parsed.
+	s, err := v.signature(indexName, digest, ErrIndexSignature)
+	if err != nil {
+		return nil, "", err
+	}
+	m, err := artifact.ParseManifest(bytes.NewReader(data))
+	if err != nil {
+		return nil, "", fmt.Errorf("%w: %w", ErrIndex, err)
+	}
+	if len(m.Artifacts) == 0 {
+		return nil, "", fmt.Errorf("%w: it names no artifact", ErrIndex)
+	}
+	for _, r := range m.Artifacts {
+		if err := named(r, m.Distribution); err != nil {
+			return nil, "", fmt.Errorf("%w: %.300q: %w", ErrIndex, r.Name, err)
+		}
+	}
+	return m, s.String(), nil
+}
+
+// chosen are the records to verify: all, or the one of that name.
+func chosen(index *artifact.Manifest, only string) ([]artifact.Record, error) {
+	if only == "" {
+		return index.Artifacts, nil
+	}
+	for _, r := range index.Artifacts {
+		if r.Name == only {
+			return []artifact.Record{r}, nil
+		}
+	}
+	return nil, fmt.Errorf("%w: %.300q", ErrUnlisted, only)
+}
+
+func (v *verifier) files(index *artifact.Manifest, records []artifact.Record, only string) (string, error) {
+	required := func(suffix string) bool {
+		return suffix == spdxSuffix && v.policy.Requires(policy.SPDX) || suffix == provenanceSuffix ||
+			suffix == resultSuffix && v.policy.Requires(policy.TestResult)
+	}
+	want := listing(records, only == "" && v.dir.has(binFolder), required)
+	if only == "" {
+		if err := v.dir.compare(want); err != nil {
+			return "", err
+		}
+	}
+	if only != "" && !v.dir.has(sumsName) {
+		return "1 artifact, by the index alone", nil
+	}
+	data, err := v.dir.read(sumsName, maxStatement)
+	if err != nil {
+		return "", err
+	}
+	known := map[string]artifact.Digest{}
+	for _, r := range index.Artifacts {
+		known[r.Name] = r.Digest
+		for _, f := range r.Documents {
+			known[f.Name] = f.Digest
+		}
+	}
+	if err := checkSums(data, known, records); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%d artifacts", len(records)), nil
+}

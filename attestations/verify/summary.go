@@ -1,0 +1,44 @@
+package verify
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"time"
+
+	"palisade/attestations/artifact"
+	"palisade/attestations/intoto"
+	"palisade/attestations/vsa"
+)
+
+// Level is the level of SLSA's build track that a summary tells of. A policy
+// names builders; it does not say that one of them runs where those who ask for
+// a build cannot reach it, which the second level begins with. So what passes
+// is known to have the provenance that the first one is about, and no more.
+const Level = vsa.BuildLevel1
+
+// Summary is the statement that this verification passed, of release.json and
+// every artifact, or of the one that File was asked for. verifier and policyURI
+// name who says so and what it was held against; whoever signs it answers for
+// that. Of a report that did not pass there is none.
+func (r Report) Summary(verifier, policyURI string) (intoto.Statement, error) {
+	if !r.Passed {
+		return intoto.Statement{}, fmt.Errorf("summing up a verification: %w", ErrRefused)
+	}
+	release, err := artifact.ParseDigest(r.Release)
+	if err != nil || r.now.IsZero() {
+		return intoto.Statement{}, errors.Join(errors.New("summing up a verification: the report is none of Release or File"), err)
+	}
+	return vsa.Summary{
+		Verifier: vsa.Verifier{ID: verifier}, Time: r.now.UTC().Truncate(time.Second),
+		ResourceURI: ResourceURI(r.Distribution, release),
+		Policy:      intoto.Resource{URI: policyURI, Digest: intoto.Digests{"sha256": r.PolicyDigest.Hex()}},
+		Inputs:      r.inputs, Result: vsa.Passed, Levels: []string{Level}, SLSAVersion: vsa.SLSAVersion,
+	}.Statement(r.subjects)
+}
+
+// ResourceURI is a release, as a package URL: the distribution's name and the
+// digest of release.json, which no other release has.
+func ResourceURI(distribution string, release artifact.Digest) string {
+	return "pkg:generic/" + url.PathEscape(distribution) + "?checksum=" + release.String()
+}
