@@ -13,10 +13,10 @@ import (
 	"palisade/magefiles/internal/command"
 )
 
-// Build builds components into dist/. Lists are separated by commas; the
-// default is every component, hardened, for this machine.
-func Build(ctx context.Context, component, platform, variant *string, hermetic *bool) error {
-	return exit(command.Build(ctx, selection(component, platform, variant), value(hermetic)))
+// Build builds components into dist/ and signs them. Lists are separated by
+// commas; the default is every component, hardened, for this machine.
+func Build(ctx context.Context, component, platform, variant *string, hermetic, sign *bool) error {
+	return exit(command.Build(ctx, selection(component, platform, variant), value(hermetic), sign == nil || *sign))
 }
 
 // Lock recomputes a component's patched.sum and shows what changed.

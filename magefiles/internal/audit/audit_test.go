@@ -173,7 +173,7 @@ func TestStatement(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The digest of the checks is another with each promise.
-	got = bytes.Replace(got, []byte(checksDigest("pushgateway").Hex()), []byte("CHECKS"), 1)
+	got = bytes.Replace(got, []byte(ChecksDigest("pushgateway").Hex()), []byte("CHECKS"), 1)
 	golden := filepath.Join("testdata", "statement.json")
 	if *update {
 		if err := os.WriteFile(golden, got, 0o644); err != nil {

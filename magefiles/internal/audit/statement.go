@@ -81,7 +81,7 @@ func Statement(s Subject, findings []Finding) ([]byte, error) {
 			return nil, fmt.Errorf("the finding of %s has status %q", f.Check, f.Status)
 		}
 	}
-	p.Configuration = []resource{descriptor("checks of "+s.Component, checksDigest(s.Component))}
+	p.Configuration = []resource{descriptor("checks of "+s.Component, ChecksDigest(s.Component))}
 	if s.Record != nil {
 		p.Configuration = append(p.Configuration, descriptor(s.Record.Name, s.Record.Digest))
 	}
@@ -97,9 +97,9 @@ func descriptor(name string, d artifact.Digest) resource {
 	return resource{Name: name, Digest: map[string]string{"sha256": d.Hex()}}
 }
 
-// checksDigest names what was promised: a line for each check, id, rows and
-// promise.
-func checksDigest(component string) artifact.Digest {
+// ChecksDigest names what is promised of a component: it is the digest of a line
+// for each check, id, rows and promise.
+func ChecksDigest(component string) artifact.Digest {
 	var text bytes.Buffer
 	for _, c := range Checks() {
 		if c.For(component) {

@@ -57,7 +57,16 @@ func Audit(ctx context.Context, req AuditRequest) error {
 		if subject.Record != nil {
 			settings.Archive = filepath.Join(cfg.Dist, subject.Record.Name)
 		}
-		passed, err := auditOne(ctx, subject, settings, resultFile(cfg, req, subject))
+		out := resultFile(cfg, req, subject)
+		var put func(data []byte) error
+		switch out {
+		case "":
+		case req.Out:
+			put = func(data []byte) error { return writeFile(out, data) }
+		default:
+			put = func(data []byte) error { return putBeside(ctx, cfg, s, out, data) }
+		}
+		passed, err := auditOne(ctx, subject, settings, put)
 		if err != nil {
 			return err
 		}
@@ -71,9 +80,34 @@ func Audit(ctx context.Context, req AuditRequest) error {
 	return nil
 }
 
-// auditOne prints the findings of one subject as they come and writes its
-// result to the file called out, unless that is "".
-func auditOne(ctx context.Context, subject audit.Subject, settings audit.Settings, out string) (passed bool, err error) {
+// putBeside puts a result beside its archive while nobody signs there, and takes
+// away the signature of the former one, which is not that of this one.
+func putBeside(ctx context.Context, cfg *config.Config, s *store.Store, out string, data []byte) error {
+	unlock, err := dist.Lock(ctx, s, cfg.Dist)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := os.Remove(dist.Bundle(out)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := writeFile(out, data); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(os.Stderr, "%s is not signed: run mage sign\n", filepath.Base(out))
+	return err
+}
+
+func writeFile(name string, data []byte) error {
+	return store.WriteFile(name, 0o644, func(w io.Writer) error {
+		_, err := w.Write(data)
+		return err
+	})
+}
+
+// auditOne prints the findings of one subject as they come and hands its result
+// to put, unless that is nil.
+func auditOne(ctx context.Context, subject audit.Subject, settings audit.Settings, put func([]byte) error) (passed bool, err error) {
 	count := map[audit.Status]int{}
 	findings, err := audit.Run(ctx, subject, settings, func(f audit.Finding) {
 		count[f.Status]++
@@ -87,18 +121,14 @@ func auditOne(ctx context.Context, subject audit.Subject, settings audit.Setting
 		name += " " + subject.Variant
 	}
 	fmt.Fprintf(os.Stdout, "%s %s: %d passed, %d failed, %d skipped\n", name, subject.Digest, count[audit.Pass], count[audit.Fail], count[audit.Skip])
-	if out == "" {
+	if put == nil {
 		return audit.Passed(findings), nil
 	}
 	data, err := audit.Statement(subject, findings)
 	if err != nil {
 		return false, err
 	}
-	err = store.WriteFile(out, 0o644, func(w io.Writer) error {
-		_, err := w.Write(data)
-		return err
-	})
-	if err != nil {
+	if err := put(data); err != nil {
 		return false, fmt.Errorf("writing the result of %s: %w", subject.Component, err)
 	}
 	return audit.Passed(findings), nil
@@ -109,11 +139,7 @@ func resultFile(cfg *config.Config, req AuditRequest, s audit.Subject) string {
 	if req.Out != "" || req.Path != "" {
 		return req.Out
 	}
-	name := s.Record.Name
-	for _, extension := range []string{".tar.gz", ".zip"} {
-		name = strings.TrimSuffix(name, extension)
-	}
-	return filepath.Join(cfg.Dist, name+".test-result.json")
+	return filepath.Join(cfg.Dist, dist.TestResult(*s.Record))
 }
 
 // subjects is what was asked for, every binary held against its digest.

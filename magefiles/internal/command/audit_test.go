@@ -2,6 +2,8 @@ package command
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -9,6 +11,8 @@ import (
 
 	"palisade/attestations/artifact"
 	"palisade/magefiles/internal/config"
+	"palisade/magefiles/internal/dist"
+	"palisade/magefiles/internal/store"
 )
 
 // built1 is a directory of results with a node_exporter that is no program.
@@ -47,7 +51,7 @@ func TestSubjects(t *testing.T) {
 	if err != nil || len(all) != 1 || all[0].Variant != "hardened" || all[0].Record == nil || filepath.Base(all[0].Binary) != "node_exporter" {
 		t.Fatalf("%+v, %v", all, err)
 	}
-	if got, want := resultFile(cfg, AuditRequest{}, all[0]), filepath.Join(cfg.Dist, "node_exporter-1.0-palisade.1.linux-amd64.test-result.json"); got != want {
+	if got, want := resultFile(cfg, AuditRequest{}, all[0]), filepath.Join(cfg.Dist, "node_exporter-1.0-palisade.1.linux-amd64.tar.gz.test-result.json"); got != want {
 		t.Errorf("the result goes to %s, not %s", got, want)
 	}
 	// A copy of what was built is known by its digest.
@@ -128,5 +132,44 @@ func TestAuditRefuses(t *testing.T) {
 	result, err := os.ReadFile(out)
 	if err != nil || !bytes.Contains(result, []byte(`"result": "FAILED"`)) {
 		t.Errorf("%v\n%s", err, result)
+	}
+}
+
+// A result takes the signature of the former one away, and is not put there
+// while somebody signs.
+func TestPutBeside(t *testing.T) {
+	cfg := &config.Config{Dist: t.TempDir()}
+	s, err := store.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := filepath.Join(cfg.Dist, "a.tar.gz.test-result.json")
+	for _, name := range []string{out, dist.Bundle(out)} {
+		if err := os.WriteFile(name, []byte("former"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	unlock, err := dist.Lock(t.Context(), s, cfg.Dist)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	err = putBeside(ctx, cfg, s, out, []byte("new"))
+	if text, _ := os.ReadFile(out); !errors.Is(err, context.Canceled) || string(text) != "former" {
+		t.Errorf("while somebody signs: %v, and there is %q", err, text)
+	}
+	if _, err := os.Stat(dist.Bundle(out)); err != nil {
+		t.Error(err)
+	}
+	unlock()
+	if err := putBeside(t.Context(), cfg, s, out, []byte("new")); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := os.ReadFile(out); err != nil || string(text) != "new" {
+		t.Errorf("there is %q, %v", text, err)
+	}
+	if _, err := os.Stat(dist.Bundle(out)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the former signature: %v", err)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"palisade/magefiles/internal/config"
 	"palisade/magefiles/internal/console"
 	"palisade/magefiles/internal/pipeline"
+	"palisade/magefiles/internal/sign"
 )
 
 // Selection is what a person asked for.
@@ -40,6 +41,9 @@ func outcome(err error) error {
 	if errors.Is(err, config.ErrUsage) {
 		return failure{err, statusUsage}
 	}
+	if errors.Is(err, sign.ErrMismatch) {
+		return failure{err, statusRefused}
+	}
 	return err
 }
 
@@ -51,7 +55,8 @@ type session struct {
 	pipeline *pipeline.Pipeline
 }
 
-func open(sel Selection, hermetic bool) (*session, error) {
+// open calls before, if any, while it can still talk to a person.
+func open(sel Selection, hermetic bool, before ...func(*config.Config) error) (*session, error) {
 	cfg, err := config.Load()
 	if err != nil {
 		return nil, err
@@ -60,6 +65,11 @@ func open(sel Selection, hermetic bool) (*session, error) {
 	plan, err := pipeline.NewPlan(cfg, sel)
 	if err != nil {
 		return nil, err
+	}
+	for _, b := range before {
+		if err := b(cfg); err != nil {
+			return nil, err
+		}
 	}
 	con := console.New(os.Stdout, os.Stderr, console.Plain(!cfg.Terminal))
 	p, err := pipeline.Open(cfg, con, plan)
@@ -70,9 +80,16 @@ func open(sel Selection, hermetic bool) (*session, error) {
 	return &session{cfg, con, plan, p}, nil
 }
 
-// Build builds the selection and prints a table of what it made.
-func Build(ctx context.Context, sel Selection, hermetic bool) error {
-	s, err := open(sel, hermetic)
+// Build builds the selection, signs it if it is told to, and prints a table of
+// what it made.
+func Build(ctx context.Context, sel Selection, hermetic, signed bool) error {
+	var hand sign.Hand
+	s, err := open(sel, hermetic, func(cfg *config.Config) (err error) {
+		if signed {
+			hand, err = handForBuild(ctx, cfg)
+		}
+		return err
+	})
 	if err != nil {
 		return outcome(err)
 	}
@@ -90,6 +107,15 @@ func Build(ctx context.Context, sel Selection, hermetic bool) error {
 		if !r.Build.Sandbox.Hermetic {
 			s.console.Notef("%s: not hermetic: %s", r.Name, r.Build.Sandbox.Reason)
 		}
+	}
+	if signed {
+		result, err := signDist(ctx, s.config, hand, true)
+		if err != nil {
+			return outcome(err)
+		}
+		s.console.Notef("%s", tally(result))
+	} else {
+		s.console.Notef("what is new is not signed: run mage sign")
 	}
 	s.console.Notef("%d artifacts in %s, %s", len(records), s.config.Dist, time.Since(begun).Round(time.Millisecond))
 	return s.console.Table([]string{"ARTIFACT", "SIZE", "DIGEST", "TIME"}, rows(records))
@@ -143,7 +169,7 @@ func Test(ctx context.Context) error {
 	} {
 		fmt.Fprintln(os.Stderr, "go", strings.Join(args, " "))
 		cmd := exec.CommandContext(ctx, cfg.Go, args...)
-		cmd.Dir, cmd.Stdout, cmd.Stderr = cfg.Root, os.Stdout, os.Stderr
+		cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = cfg.Root, cfg.Env, os.Stdout, os.Stderr
 		if err := cmd.Run(); err != nil {
 			return fmt.Errorf("go %s: %w", args[0], err)
 		}

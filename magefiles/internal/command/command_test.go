@@ -1,6 +1,7 @@
 package command
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -41,7 +42,8 @@ func TestOutcome(t *testing.T) {
 	}
 }
 
-// Wrong usage is found before the directory of results is made.
+// Wrong usage is found before the directory of results is made, and before a
+// key is.
 func TestUsageStartsNothing(t *testing.T) {
 	root, err := filepath.Abs("../../..")
 	if err != nil {
@@ -52,9 +54,11 @@ func TestUsageStartsNothing(t *testing.T) {
 	t.Setenv("PALISADE_CACHE", filepath.Join(dir, "cache"))
 	t.Setenv("PALISADE_DIST", filepath.Join(dir, "dist"))
 	t.Setenv("GOSUMDB", "")
+	t.Setenv("PALISADE_KEY", "")
+	t.Setenv("XDG_CONFIG_HOME", filepath.Join(dir, "config"))
 	for name, do := range map[string]func() error{
-		"component": func() error { return Build(t.Context(), Selection{Component: "promethus"}, false) },
-		"platform":  func() error { return Build(t.Context(), Selection{Platform: "linux"}, true) },
+		"component": func() error { return Build(t.Context(), Selection{Component: "promethus"}, false, true) },
+		"platform":  func() error { return Build(t.Context(), Selection{Platform: "linux"}, true, true) },
 		"variant":   func() error { return Reproducible(t.Context(), Selection{Variant: "fast"}) },
 		"lock":      func() error { return Lock(t.Context(), "promethus") },
 		"bench":     func() error { return Bench(t.Context(), "promethus") },
@@ -67,10 +71,36 @@ func TestUsageStartsNothing(t *testing.T) {
 		if _, err := os.Stat(filepath.Join(dir, "dist")); err == nil {
 			t.Errorf("%s: it made the directory of results", name)
 		}
+		if _, err := os.Stat(filepath.Join(dir, "config")); err == nil {
+			t.Errorf("%s: it made a key", name)
+		}
 	}
 }
 
 // A build elsewhere hears how to fetch, and nothing else of this place.
+// What is secret is not the tests' to know.
+func TestTestEnvironment(t *testing.T) {
+	root, err := filepath.Abs("../../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "go"), []byte("#!/bin/sh\nenv >> "+dir+"/seen\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(root)
+	t.Setenv("PATH", dir+string(filepath.ListSeparator)+os.Getenv("PATH"))
+	t.Setenv("GOSUMDB", "")
+	t.Setenv("COSIGN_PASSWORD", "hush")
+	if err := Test(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	seen, err := os.ReadFile(filepath.Join(dir, "seen"))
+	if err != nil || !bytes.Contains(seen, []byte("PATH=")) || bytes.Contains(seen, []byte("hush")) {
+		t.Errorf("%v: it sees %s", err, seen)
+	}
+}
+
 func TestKeep(t *testing.T) {
 	got := keep([]string{
 		"PATH=/bin", "HOME=/h", "GOPROXY=p", "GOSUMDB=s", "https_proxy=x", "NO_PROXY=n", "SSL_CERT_FILE=f",

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"palisade/attestations/artifact"
+	"palisade/magefiles/internal/checkout"
 	"palisade/magefiles/internal/config"
 	"palisade/magefiles/internal/pipeline"
 	"palisade/magefiles/internal/repro"
@@ -71,14 +72,12 @@ func buildHere(ctx context.Context, sel Selection, dist string) ([]artifact.Reco
 	return se.pipeline.Run(ctx)
 }
 
-// buildThere builds each record's artifact again. The checkout is copied: only
-// what decides the result, so that nothing else can.
+// buildThere builds each record's artifact again. The checkout is copied as git
+// has it, so that both say of it the same; nothing else can decide the result.
 func buildThere(ctx context.Context, cfg *config.Config, records []artifact.Record, dir string) (variations []surroundings.Variation, err error) {
-	checkout := filepath.Join(dir, "another directory", "of some length")
-	for _, name := range []string{"recipes", "patches"} {
-		if err := os.CopyFS(filepath.Join(checkout, name), os.DirFS(filepath.Join(cfg.Root, name))); err != nil {
-			return nil, err
-		}
+	elsewhere := filepath.Join(dir, "another directory", "of some length")
+	if err := checkout.Copy(ctx, cfg.Root, cfg.Git, elsewhere); err != nil {
+		return nil, err
 	}
 	home, cache := filepath.Join(dir, "home"), filepath.Join(dir, "cache")
 	for _, d := range []string{home, cache} {
@@ -98,8 +97,8 @@ func buildThere(ctx context.Context, cfg *config.Config, records []artifact.Reco
 	for i, r := range records {
 		fmt.Fprintf(os.Stderr, "building there: %s (%d of %d)\n", r.Name, i+1, len(records))
 		variations, err = surroundings.Do(ctx, surroundings.Run{
-			Args: []string{self, "build", "-component=" + r.Component, "-platform=" + r.Platform.String(), "-variant=" + r.Variant},
-			Dir:  checkout, Home: home, Stderr: os.Stderr,
+			Args: []string{self, "build", "-component=" + r.Component, "-platform=" + r.Platform.String(), "-variant=" + r.Variant, "-sign=false"},
+			Dir:  elsewhere, Home: home, Stderr: os.Stderr,
 			Keep: append(keep(cfg.Fetch), "PALISADE_CACHE="+cache, "PALISADE_DIST="+filepath.Join(dir, "dist")),
 		})
 		if err != nil {

@@ -13,6 +13,18 @@
 //	npm_config_registry   as npm reads it
 //	HTTP(S)_PROXY, NO_PROXY, SSL_CERT_FILE, SSL_CERT_DIR
 //	                      for fetching alone
+//	PALISADE_KEY          the private key that signs: a file of cosign's form, or
+//	                      the reference of a key service (awskms://…)
+//	                      (default: palisade/cosign.key in the user's directory of
+//	                      configuration)
+//	COSIGN_PASSWORD       of that file
+//	PALISADE_SIGNING_CONFIG, PALISADE_TRUSTED_ROOT
+//	                      files that name Sigstore's services, and whom to believe;
+//	                      without PALISADE_KEY an identity signs, by the token in
+//	                      PALISADE_TOKEN_FILE or SIGSTORE_ID_TOKEN, or GitHub's
+//	GITHUB_ACTIONS, GITHUB_SERVER_URL, GITHUB_REPOSITORY, GITHUB_RUN_ID,
+//	GITHUB_RUN_ATTEMPT    the address of the workflow run that this is
+//	PATH                  where go and git are
 package config
 
 import (
@@ -22,6 +34,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 
 	"palisade/attestations/artifact"
@@ -45,8 +58,12 @@ type Config struct {
 	Go       string            // path of the go command, used only to fetch the pinned one
 	Registry string            // of npm packages
 	Fetch    []string          // environment of the commands that fetch, without what those set themselves
+	Env      []string          // environment of other commands: this one, without what only signing may know
 	Hermetic bool              // a build without a sandbox is an error
 	Terminal bool              // stderr can show a live view
+	Git      string            // path of the git command, "" if there is none
+	Run      string            // address of the workflow run that this is, "" if it is none
+	Signing  Signing
 }
 
 // Load reads the environment of a process whose working directory is root or
@@ -62,8 +79,11 @@ func Load() (*Config, error) {
 		CPUs:     runtime.GOMAXPROCS(0),
 		Memory:   totalMemory(),
 		Registry: firstSet("npm_config_registry", "NPM_CONFIG_REGISTRY"),
-		Fetch:    fetchEnv(os.Environ()),
+		Fetch:    only(os.Environ(), fetching),
+		Env:      without(os.Environ(), secrets),
 		Terminal: os.Getenv("TERM") != "dumb" && os.Getenv("CI") == "",
+		Run:      workflowRun(),
+		Signing:  loadSigning(),
 	}
 	if c.Registry == "" {
 		c.Registry = defaultRegistry
@@ -85,6 +105,10 @@ func Load() (*Config, error) {
 	}
 	if c.Go, err = exec.LookPath("go"); err != nil {
 		return nil, fmt.Errorf("%w: the go command is not in PATH: %w", ErrUsage, err)
+	}
+	// Only says what is built from; one that a PATH of relative folders finds may be the checkout's own.
+	if git, err := exec.LookPath("git"); err == nil {
+		c.Git = git
 	}
 	if os.Getenv("GOSUMDB") == "off" {
 		return nil, fmt.Errorf("%w: GOSUMDB=off: nothing is built that the checksum database did not confirm; unset it", ErrUsage)
@@ -109,31 +133,29 @@ func findRoot() (string, error) {
 	}
 }
 
-// fetchEnv is the environment without every variable that could make the go
-// command skip a check, use another toolchain or put files elsewhere.
-func fetchEnv(environ []string) []string {
-	dropped := map[string]bool{
-		"GOFLAGS":       true, // could add -modfile, -insecure …
-		"GOTOOLCHAIN":   true, // the toolchain that runs is chosen here
-		"GOMODCACHE":    true, // ours
-		"GOPATH":        true, // its bin and pkg are not ours to write
-		"GOCACHE":       true,
-		"GOCACHEPROG":   true, // a program that would stand in for it
-		"GOROOT":        true, // of another Go
-		"GOWORK":        true, // a workspace replaces modules
-		"GONOSUMDB":     true, // each of these exempts modules from the checksum database
-		"GONOSUMCHECK":  true,
-		"GOPRIVATE":     true,
-		"GOINSECURE":    true,
-		"GO111MODULE":   true,
-		"GOEXPERIMENT":  true,
-		"GODEBUG":       true,
-		"GIT_DIR":       true,
-		"GIT_WORK_TREE": true,
-	}
+// fetching is all that the commands that fetch may know of this place: where
+// modules come from, with which credentials, and how they are reached. What
+// could make the go command skip a check, use another toolchain or put files
+// elsewhere is not among it, nor is anybody's secret of another kind.
+var fetching = []string{
+	"HOME", "PATH", "TMPDIR",
+	"GOENV", "XDG_CONFIG_HOME", // the user's settings of the go command, of which the addresses are taken
+	"GOPROXY", "GOSUMDB", "GOAUTH", "NETRC",
+	"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
+	"SSL_CERT_FILE", "SSL_CERT_DIR",
+}
+
+func only(environ, names []string) []string {
+	return slices.DeleteFunc(slices.Clone(environ), func(kv string) bool {
+		name, _, _ := strings.Cut(kv, "=")
+		return !slices.Contains(names, name)
+	})
+}
+
+func without(environ, names []string) []string {
 	var kept []string
 	for _, kv := range environ {
-		if name, _, _ := strings.Cut(kv, "="); !dropped[name] {
+		if name, _, _ := strings.Cut(kv, "="); !slices.Contains(names, name) {
 			kept = append(kept, kv)
 		}
 	}

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -28,7 +29,9 @@ func checkout(t *testing.T) (root, home string) {
 	}
 	for _, name := range []string{
 		"PALISADE_CACHE", "PALISADE_DIST", "GOPROXY", "GOSUMDB", "npm_config_registry", "NPM_CONFIG_REGISTRY",
-		"XDG_CACHE_HOME", "TERM", "CI",
+		"XDG_CACHE_HOME", "XDG_CONFIG_HOME", "TERM", "CI", "PALISADE_KEY", "COSIGN_PASSWORD", "PALISADE_SIGNING_CONFIG", "PALISADE_TRUSTED_ROOT",
+		"PALISADE_TOKEN_FILE", "SIGSTORE_ID_TOKEN", "ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
+		"GITHUB_ACTIONS", "GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_RUN_ID", "GITHUB_RUN_ATTEMPT",
 	} {
 		t.Setenv(name, "") // restored afterwards
 		os.Unsetenv(name)
@@ -120,6 +123,19 @@ func TestLoadRefuses(t *testing.T) {
 			}
 		})
 	}
+	// A git that a relative PATH finds may be the checkout's own.
+	root, _ := checkout(t)
+	if err := os.WriteFile(filepath.Join(root, "git"), []byte("#!/bin/sh\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	gocmd, err := exec.LookPath("go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", "."+string(filepath.ListSeparator)+filepath.Dir(gocmd))
+	if c, err := Load(); err != nil || c.Git != "" && !filepath.IsAbs(c.Git) {
+		t.Errorf("git of the checkout: %+v, %v", c, err)
+	}
 	checkout(t)
 	t.Setenv("HOME", "")
 	t.Setenv("PALISADE_CACHE", "/some/cache")
@@ -128,21 +144,30 @@ func TestLoadRefuses(t *testing.T) {
 	}
 }
 
-// What could loosen a check does not reach the commands that fetch; what says
-// where to fetch from does.
+// What could loosen a check, and what is secret, does not reach the commands
+// that fetch; what says where to fetch from does.
 func TestFetchEnvironment(t *testing.T) {
 	checkout(t)
 	dropped := []string{
 		"GOFLAGS", "GOTOOLCHAIN", "GOMODCACHE", "GOPATH", "GOCACHE", "GOCACHEPROG", "GOROOT", "GOWORK", "GONOSUMDB",
 		"GONOSUMCHECK", "GOPRIVATE", "GOINSECURE", "GO111MODULE", "GOEXPERIMENT", "GODEBUG", "GIT_DIR", "GIT_WORK_TREE",
+		"GOVCS", "GONOPROXY", "GO", "LD_PRELOAD", "GIT_SSH_COMMAND",
+		"COSIGN_PASSWORD", "SIGSTORE_ID_TOKEN", "ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
+		"VAULT_TOKEN", "AWS_SECRET_ACCESS_KEY",
 	}
-	kept := []string{"GOPROXY", "GOSUMDB", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR", "GOFLAGSX"}
+	kept := []string{"GOPROXY", "GOSUMDB", "GOAUTH", "HTTPS_PROXY", "https_proxy", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR"}
 	for _, name := range append(dropped, kept...) {
 		t.Setenv(name, "a=b")
 	}
 	c, err := Load()
 	if err != nil {
 		t.Fatal(err)
+	}
+	// Other commands keep what is not secret.
+	for _, name := range append(dropped, kept...) {
+		if got, want := slices.Contains(c.Env, name+"=a=b"), !slices.Contains(secrets, name); got != want {
+			t.Errorf("%s is passed on to other commands: %v, want %v", name, got, want)
+		}
 	}
 	for _, name := range dropped {
 		if slices.ContainsFunc(c.Fetch, func(kv string) bool { return strings.HasPrefix(kv, name+"=") }) {

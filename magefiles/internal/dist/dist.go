@@ -2,6 +2,8 @@
 // archives and loose binaries first, each under a temporary name until it is
 // complete, then SHA256SUMS, and release.json last, so that a file that the
 // index names is there. Publishing some components leaves the others alone.
+// What was said of a file that is replaced goes before it: no signature lies
+// beside what it is not of.
 package dist
 
 import (
@@ -22,12 +24,13 @@ import (
 )
 
 // An Item is an artifact to publish. The entries are not looked at if the
-// directory already holds the record's files.
+// directory already holds the record's files, but for the list of Provenance.
 type Item struct {
-	Record    artifact.Record
-	Archive   store.Entry
-	Binaries  store.Entry
-	Documents store.Entry
+	Record     artifact.Record
+	Archive    store.Entry
+	Binaries   store.Entry
+	Documents  store.Entry
+	Provenance store.Entry // holds the file called Provenance(Record)
 }
 
 // A Dir is a directory of results.
@@ -44,11 +47,22 @@ func Open(dir, distribution string, s *store.Store) (*Dir, error) {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return err
 		}
+		left, err := filepath.Glob(filepath.Join(dir, ".probe-*")) // by a run that was killed
+		if err != nil {
+			return err
+		}
+		for _, name := range left {
+			_ = os.Remove(name) // verification would name it
+		}
 		f, err := os.CreateTemp(dir, ".probe-*")
 		if err != nil {
 			return err
 		}
-		return errors.Join(f.Close(), os.Remove(f.Name()))
+		err = os.Remove(f.Name())
+		if errors.Is(err, fs.ErrNotExist) { // swept by another run
+			err = nil
+		}
+		return errors.Join(f.Close(), err)
 	}
 	if err := probe(); err != nil {
 		return nil, fmt.Errorf("results cannot be written to %s: make it writable, or set PALISADE_DIST: %w", dir, err)
@@ -56,24 +70,9 @@ func Open(dir, distribution string, s *store.Store) (*Dir, error) {
 	return &Dir{dir: dir, name: distribution, store: s, memo: loadMemo(s, dir)}, nil
 }
 
-// BinDir is where an artifact's loose binaries lie, below the directory.
-func BinDir(r artifact.Record) string { return path.Join("bin", r.Platform.Slug(), r.Variant) }
-
-// DocumentSuffix is what the name of a file has behind it in that of its SPDX
-// document.
-const DocumentSuffix = ".spdx.json"
-
-// Document is where the document of an artifact's archive lies, or of one of
-// its binaries, below the directory.
-func Document(r artifact.Record, binary string) string {
-	if binary == "" {
-		return r.Name + DocumentSuffix
-	}
-	return path.Join(BinDir(r), binary) + DocumentSuffix
-}
-
-// Holds reports whether every file of r is there with the content that r says.
-func (d *Dir) Holds(r artifact.Record) bool {
+// Holds reports whether every file of r is there with the content that r says,
+// and its provenance with this digest; with any, if the digest is zero.
+func (d *Dir) Holds(r artifact.Record, provenance artifact.Digest) bool {
 	if !d.memo.same(filepath.Join(d.dir, r.Name), r.Digest) {
 		return false
 	}
@@ -87,13 +86,32 @@ func (d *Dir) Holds(r artifact.Record) bool {
 			return false
 		}
 	}
-	return true
+	beside := filepath.Join(d.dir, Provenance(r))
+	if provenance.IsZero() {
+		info, err := os.Lstat(beside)
+		return err == nil && info.Mode().IsRegular()
+	}
+	return d.memo.same(beside, provenance)
+}
+
+// provenance is the digest of an item's.
+func (i Item) provenance() (artifact.Digest, error) {
+	f, ok := i.Provenance.File(Provenance(i.Record))
+	if !ok {
+		return artifact.Digest{}, errors.New("it has no provenance")
+	}
+	return f.Digest, nil
+}
+
+// Lock keeps others from publishing to dir, and from signing there.
+func Lock(ctx context.Context, s *store.Store, dir string) (unlock func(), err error) {
+	return s.Lock(ctx, "dist-"+artifact.DigestBytes([]byte(dir)).Hex()[:16])
 }
 
 // Publish puts items in place and brings the index up to date. One run at a
 // time publishes to a directory.
 func (d *Dir) Publish(ctx context.Context, items []Item) error {
-	unlock, err := d.store.Lock(ctx, "dist-"+artifact.DigestBytes([]byte(d.dir)).Hex()[:16])
+	unlock, err := Lock(ctx, d.store, d.dir)
 	if err != nil {
 		return err
 	}
@@ -106,12 +124,16 @@ func (d *Dir) Publish(ctx context.Context, items []Item) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if !d.Holds(item.Record) {
-			if err := d.put(item); err != nil {
+		provenance, err := item.provenance()
+		if err != nil {
+			return fmt.Errorf("publishing %s: %w", item.Record.Name, err)
+		}
+		if !d.Holds(item.Record, provenance) {
+			if err := d.put(item, provenance); err != nil {
 				return fmt.Errorf("publishing %s: %w", item.Record.Name, err)
 			}
 			// Read back, and so remembered: the next run need not read it.
-			if !d.Holds(item.Record) {
+			if !d.Holds(item.Record, provenance) {
 				return fmt.Errorf("publishing %s: %s does not hold what was written to it; build again", item.Record.Name, d.dir)
 			}
 		}
@@ -126,10 +148,13 @@ func (d *Dir) Publish(ctx context.Context, items []Item) error {
 	return d.memo.save()
 }
 
-func (d *Dir) put(item Item) error {
+func (d *Dir) put(item Item, provenance artifact.Digest) error {
 	r := item.Record
 	if item.Archive.Dir == "" {
 		return errors.New("another run changed its files meanwhile; build again")
+	}
+	if err := d.retract(r, provenance); err != nil {
+		return err
 	}
 	if err := item.Archive.CopyTo(r.Name, filepath.Join(d.dir, r.Name), 0o644); err != nil {
 		return err
@@ -148,13 +173,40 @@ func (d *Dir) put(item Item) error {
 			return err
 		}
 	}
+	return item.Provenance.CopyTo(Provenance(r), filepath.Join(d.dir, Provenance(r)), 0o644)
+}
+
+// retract removes what was said of files that are about to be replaced.
+func (d *Dir) retract(r artifact.Record, provenance artifact.Digest) error {
+	var said []string
+	if !d.memo.same(filepath.Join(d.dir, r.Name), r.Digest) {
+		said = append(said, Bundle(r.Name), Bundle(TestResult(r)), TestResult(r))
+	}
+	if !d.memo.same(filepath.Join(d.dir, Provenance(r)), provenance) {
+		said = append(said, Bundle(Provenance(r)))
+	}
+	for _, f := range r.Documents {
+		if f.Name == Document(r, "") && !d.memo.same(filepath.Join(d.dir, f.Name), f.Digest) {
+			said = append(said, Bundle(f.Name))
+		}
+	}
+	return d.remove(said...)
+}
+
+// remove removes files, where they are there.
+func (d *Dir) remove(names ...string) error {
+	for _, name := range names {
+		if err := os.Remove(filepath.Join(d.dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
 	return nil
 }
 
 // index is the release.json that is there, without the artifacts that are not.
 func (d *Dir) index() (*artifact.Manifest, error) {
 	empty := &artifact.Manifest{Schema: artifact.ManifestSchema, Distribution: d.name}
-	f, err := os.Open(filepath.Join(d.dir, "release.json"))
+	f, err := os.Open(filepath.Join(d.dir, Index))
 	if errors.Is(err, fs.ErrNotExist) {
 		return empty, nil
 	} else if err != nil {
@@ -168,12 +220,12 @@ func (d *Dir) index() (*artifact.Manifest, error) {
 	if m.Distribution != d.name {
 		return nil, fmt.Errorf("%s holds the release of %q, not of %q: choose another directory with PALISADE_DIST", d.dir, m.Distribution, d.name)
 	}
-	m.Artifacts = slices.DeleteFunc(m.Artifacts, func(r artifact.Record) bool { return !d.Holds(r) })
+	m.Artifacts = slices.DeleteFunc(m.Artifacts, func(r artifact.Record) bool { return !d.Holds(r, artifact.Digest{}) })
 	return m, nil
 }
 
-// replace puts r into the index in place of what it supersedes. A record that
-// is the same but for its timing stays, so that a run that does nothing
+// replace puts r into the index in place of what it supersedes. The store keeps
+// a record as it was first made, its timing too, so that a run that does nothing
 // changes nothing.
 func (d *Dir) replace(m *artifact.Manifest, r artifact.Record) {
 	i := slices.IndexFunc(m.Artifacts, func(o artifact.Record) bool {
@@ -186,8 +238,8 @@ func (d *Dir) replace(m *artifact.Manifest, r artifact.Record) {
 	m.Artifacts[i] = r
 }
 
-// prune removes archives, and the documents beside them, that carry the name of
-// an artifact of ours and that the index no longer names: the former version of
+// prune removes archives, and what lies beside them, that carry the name of an
+// artifact of ours and that the index no longer names: the former version of
 // what was just built.
 func (d *Dir) prune(m *artifact.Manifest) error {
 	entries, err := os.ReadDir(d.dir)
@@ -198,12 +250,11 @@ func (d *Dir) prune(m *artifact.Manifest) error {
 		if !e.Type().IsRegular() {
 			continue
 		}
-		named := slices.ContainsFunc(m.Artifacts, func(r artifact.Record) bool {
-			return r.Name == e.Name() || slices.ContainsFunc(r.Documents, func(f artifact.File) bool { return f.Name == e.Name() })
-		})
-		superseded := slices.ContainsFunc(m.Artifacts, func(r artifact.Record) bool { return d.supersedes(r, e.Name()) })
+		subject := subjectOf(e.Name())
+		named := slices.ContainsFunc(m.Artifacts, func(r artifact.Record) bool { return r.Name == subject })
+		superseded := slices.ContainsFunc(m.Artifacts, func(r artifact.Record) bool { return d.supersedes(r, subject) })
 		if !named && superseded {
-			if err := os.Remove(filepath.Join(d.dir, e.Name())); err != nil {
+			if err := d.remove(e.Name()); err != nil {
 				return err
 			}
 		}
@@ -212,14 +263,14 @@ func (d *Dir) prune(m *artifact.Manifest) error {
 }
 
 // supersedes reports whether name is an archive of r's component, platform
-// and variant, of another version of this distribution, or its document. Upstream's own archive
+// and variant, of another version of this distribution. Upstream's own archive
 // is not ours to remove.
 func (d *Dir) supersedes(r artifact.Record, name string) bool {
 	version, ok := strings.CutPrefix(name, r.Component+"-")
 	if !ok {
 		return false
 	}
-	version, extension, ok := strings.Cut(strings.TrimSuffix(version, DocumentSuffix), "."+r.Platform.Slug()+".")
+	version, extension, ok := strings.Cut(version, "."+r.Platform.Slug()+".")
 	if !ok || (extension != "tar.gz" && extension != "zip") {
 		return false
 	}
@@ -245,19 +296,25 @@ func (d *Dir) writeIndex(m *artifact.Manifest) error {
 	if err != nil {
 		return err
 	}
-	for _, f := range []struct {
-		name string
-		data []byte
-	}{{"SHA256SUMS", sums.Bytes()}, {"release.json", index}} {
-		if err := writeChanged(filepath.Join(d.dir, f.name), f.data); err != nil {
+	sumsName, indexName := filepath.Join(d.dir, Sums), filepath.Join(d.dir, Index)
+	if !holds(indexName, index) {
+		if err := d.remove(Bundle(Index)); err != nil {
 			return err
 		}
 	}
-	return nil
+	if err := writeChanged(sumsName, sums.Bytes()); err != nil {
+		return err
+	}
+	return writeChanged(indexName, index)
+}
+
+func holds(name string, data []byte) bool {
+	old, err := os.ReadFile(name)
+	return err == nil && bytes.Equal(old, data)
 }
 
 func writeChanged(name string, data []byte) error {
-	if old, err := os.ReadFile(name); err == nil && bytes.Equal(old, data) {
+	if holds(name, data) {
 		return nil
 	}
 	return store.WriteFile(name, 0o644, func(w io.Writer) error {

@@ -69,6 +69,7 @@ func (f fixture) item(t *testing.T, component, version, platform, variant string
 	}}
 	item.Documents = leave(Document(item.Record, ""), 0o644)
 	item.Record.Documents = item.Documents.Files
+	item.Provenance = leave(Provenance(item.Record), 0o644)
 	return item
 }
 
@@ -138,7 +139,7 @@ func TestPublish(t *testing.T) {
 			t.Errorf("%s holds %q, want %q", name, got[name], want)
 		}
 	}
-	if len(got) != 8 {
+	if len(got) != 10 {
 		t.Errorf("there are %d files", len(got))
 	}
 	if names := f.index(t); len(names) != 2 || names[0] != bell.Record.Name {
@@ -167,7 +168,7 @@ func TestPublishAgain(t *testing.T) {
 		}
 		before = append(before, info)
 	}
-	f.publish(t, Item{Record: item.Record})
+	f.publish(t, Item{Record: item.Record, Provenance: item.Provenance})
 	for _, was := range before {
 		same := false
 		for name := range f.files(t) {
@@ -182,7 +183,7 @@ func TestPublishAgain(t *testing.T) {
 	if err := os.Remove(filepath.Join(f.dir, item.Record.Name)); err != nil {
 		t.Fatal(err)
 	}
-	if err := f.open(t).Publish(t.Context(), []Item{{Record: item.Record}}); err == nil || !strings.Contains(err.Error(), "build again") {
+	if err := f.open(t).Publish(t.Context(), []Item{{Record: item.Record, Provenance: item.Provenance}}); err == nil || !strings.Contains(err.Error(), "build again") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -196,6 +197,8 @@ func TestHolds(t *testing.T) {
 		{"nothing", func(*testing.T, string, string) {}, true},
 		{"archive missing", func(t *testing.T, archive, _ string) { remove(t, archive) }, false},
 		{"binary missing", func(t *testing.T, _, binary string) { remove(t, binary) }, false},
+		{"provenance missing", func(t *testing.T, archive, _ string) { remove(t, archive+provenanceSuffix) }, false},
+		{"provenance of the same size and time", func(t *testing.T, archive, _ string) { forge(t, archive+provenanceSuffix) }, false},
 		{"document missing", func(t *testing.T, archive, _ string) { remove(t, archive+DocumentSuffix) }, false},
 		{"document of the same size and time", func(t *testing.T, archive, _ string) { forge(t, archive+DocumentSuffix) }, false},
 		{"archive of the same size and time", func(t *testing.T, archive, _ string) { forge(t, archive) }, false},
@@ -219,13 +222,13 @@ func TestHolds(t *testing.T) {
 			tt.change(t, filepath.Join(f.dir, item.Record.Name), filepath.Join(f.dir, "bin/linux-amd64/hardened/bell"))
 			d := f.open(t) // a run of its own, which remembers through the store
 			for range 2 {
-				if got := d.Holds(item.Record); got != tt.want {
+				if got := d.Holds(item.Record, item.Provenance.Files[0].Digest); got != tt.want {
 					t.Errorf("Holds is %v", got)
 				}
 			}
 			// Publishing mends it.
 			f.publish(t, item)
-			if !f.open(t).Holds(item.Record) {
+			if !f.open(t).Holds(item.Record, item.Provenance.Files[0].Digest) {
 				t.Error("published again, it is not there")
 			}
 		})
@@ -274,13 +277,13 @@ func TestMemoIsUsed(t *testing.T) {
 	item := f.item(t, "bell", "1.0.0-palisade.1", "linux/amd64", "hardened")
 	f.publish(t, item)
 	d := f.open(t)
-	if !d.Holds(item.Record) || d.memo.dirty {
+	if !d.Holds(item.Record, item.Provenance.Files[0].Digest) || d.memo.dirty {
 		t.Error("a file was read again")
 	}
 	if err := os.WriteFile(d.memo.name, []byte("no memo"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if d := f.open(t); !d.Holds(item.Record) || !d.memo.dirty {
+	if d := f.open(t); !d.Holds(item.Record, artifact.Digest{}) || !d.memo.dirty {
 		t.Error("a memo that cannot be read is not empty")
 	}
 }
@@ -298,14 +301,17 @@ func TestPrune(t *testing.T) {
 		"node_exporter-1.0.0.linux-amd64.tar.gz",                // upstream's
 		"node_exporter-1.0.0-other.1.linux-amd64.tar.gz",        // another distribution's
 		"node_exporter-0.9.0-vanilla.linux-amd64.tar.gz.backup", // no archive
-		"node_exporter-1.0.0-palisade.1.linux-amd64.tar.gz.sigstore.json",
+		"node_exporter-1.0.0-other.1.linux-amd64.tar.gz.sigstore.json",
+		"node_exporter-1.0.0-palisade.1.linux-arm64.tar.gz.test-result.json", // of one that is there
 		"node_exporter_extra-1.0.0-palisade.1.linux-amd64.tar.gz",
 		"prefix-node_exporter-1.0.0-palisade.1.linux-amd64.tar.gz",
 		"notes.zip",
 	}
 	goes := []string{
 		"node_exporter-0.9.0-palisade.7.linux-amd64.tar.gz", "node_exporter-0.9.0-palisade.7.linux-amd64.zip",
-		"node_exporter-0.9.0-palisade.7.linux-amd64.tar.gz.spdx.json",
+	}
+	for _, suffix := range []string{".spdx.json", ".provenance.json", ".test-result.json", ".sigstore.json", ".spdx.sigstore.json", ".provenance.sigstore.json", ".test-result.sigstore.json"} {
+		goes = append(goes, "node_exporter-0.9.0-palisade.7.linux-amd64.tar.gz"+suffix)
 	}
 	for _, name := range append(stays, goes...) {
 		if err := os.WriteFile(filepath.Join(f.dir, name), nil, 0o644); err != nil {
@@ -318,7 +324,7 @@ func TestPrune(t *testing.T) {
 	}
 	f.publish(t, f.item(t, "node_exporter", "1.0.1-palisade.1", "linux/amd64", "hardened"))
 	got := f.files(t)
-	for _, name := range append(goes, old.Record.Name, Document(old.Record, "")) {
+	for _, name := range append(goes, old.Record.Name, Document(old.Record, ""), Provenance(old.Record)) {
 		if _, ok := got[name]; ok {
 			t.Errorf("%s stays", name)
 		}

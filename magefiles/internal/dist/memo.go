@@ -1,7 +1,9 @@
 package dist
 
 import (
+	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 	"sync"
@@ -30,6 +32,37 @@ type memory struct {
 	Digest  artifact.Digest `json:"digest"`
 }
 
+// stateOf is what tells a file from a later one of its name.
+func stateOf(info os.FileInfo) memory {
+	now := memory{Size: info.Size()}
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		now.Inode, now.Changed = st.Ino, changeTime(st)
+	}
+	return now
+}
+
+// Stamp differs from a former one of dir if what lies there, but for folders,
+// was written since. Like a memo it decides only whether something is done
+// again.
+func Stamp(dir string) (artifact.Digest, error) {
+	entries, err := os.ReadDir(dir) // sorted by name
+	if err != nil {
+		return artifact.Digest{}, err
+	}
+	var seen bytes.Buffer
+	for _, e := range entries {
+		if e.IsDir() {
+			continue
+		}
+		info, err := e.Info()
+		if err != nil {
+			return artifact.Digest{}, err
+		}
+		fmt.Fprintf(&seen, "%q %v %+v\n", e.Name(), info.Mode(), stateOf(info))
+	}
+	return artifact.DigestBytes(seen.Bytes()), nil
+}
+
 func loadMemo(s *store.Store, dir string) *memo {
 	m := &memo{name: s.Dir("dist-" + artifact.DigestBytes([]byte(dir)).Hex()[:16] + ".json"), files: map[string]memory{}}
 	if data, err := os.ReadFile(m.name); err == nil && json.Unmarshal(data, &m.files) != nil {
@@ -44,10 +77,7 @@ func (m *memo) same(name string, want artifact.Digest) bool {
 	if err != nil || !info.Mode().IsRegular() {
 		return false
 	}
-	now := memory{Size: info.Size()}
-	if st, ok := info.Sys().(*syscall.Stat_t); ok {
-		now.Inode, now.Changed = st.Ino, changeTime(st)
-	}
+	now := stateOf(info)
 	m.mu.Lock()
 	known, ok := m.files[name]
 	m.mu.Unlock()

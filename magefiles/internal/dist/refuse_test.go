@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"palisade/attestations/artifact"
 	"palisade/magefiles/internal/store"
 )
 
@@ -34,6 +35,10 @@ func TestPublishRefuses(t *testing.T) {
 		{"an archive changed in the store", "publishing bell-1.0.0-palisade.1", func(t *testing.T, f fixture, item *Item) {
 			forge(t, filepath.Join(item.Archive.Dir, item.Record.Name))
 		}},
+		{"a provenance changed in the store", "publishing bell-1.0.0-palisade.1", func(t *testing.T, f fixture, item *Item) {
+			forge(t, filepath.Join(item.Provenance.Dir, Provenance(item.Record)))
+		}},
+		{"no provenance", "it has no provenance", func(t *testing.T, f fixture, item *Item) { item.Provenance = store.Entry{} }},
 		{"a binary changed in the store", "publishing bell-1.0.0-palisade.1", func(t *testing.T, f fixture, item *Item) {
 			forge(t, filepath.Join(item.Binaries.Dir, "bell"))
 		}},
@@ -55,7 +60,7 @@ func TestPublishRefuses(t *testing.T) {
 					t.Errorf("it left %s", name)
 				}
 			}
-			if strings.Contains(tt.want, "publishing") && d.Holds(item.Record) {
+			if strings.Contains(tt.want, "publishing") && d.Holds(item.Record, artifact.Digest{}) {
 				t.Error("it holds what it refused")
 			}
 		})

@@ -45,6 +45,9 @@ type rule struct {
 var rules = []rule{
 	{packages: "attestations/artifact", std: true, never: []string{"os/exec"}},
 	{packages: "attestations/intoto", std: true, never: []string{"os/exec"}},
+	// Whoever signs may have a program keep his key. Whoever verifies has neither.
+	{packages: "attestations/signing/*", imports: []string{"attestations/*"}},
+	{packages: "attestations/verify", imports: []string{"attestations/*"}, never: []string{"os/exec", "plugin", module + "attestations/signing"}},
 	{packages: "attestations/*", imports: []string{"attestations/*"}, never: []string{"os/exec", "plugin"}},
 	{packages: "patches", imports: []string{"attestations/artifact"}, never: []string{"os/exec"}},
 	{packages: "recipes", imports: []string{"attestations/artifact"}, never: []string{"os/exec"}},
@@ -56,13 +59,18 @@ var rules = []rule{
 
 	// The top of the house: what the targets call, and the order of the stages.
 	{packages: "magefiles", imports: []string{"magefiles/internal/command"}},
-	{packages: "magefiles/internal/command", imports: append(below, "magefiles/internal/audit", "magefiles/internal/pipeline", "magefiles/internal/config", "magefiles/internal/console", "attestations/spdx")},
+	{packages: "magefiles/internal/command", imports: append(below, "magefiles/internal/audit", "magefiles/internal/pipeline", "magefiles/internal/config", "magefiles/internal/console", "magefiles/internal/keys", "magefiles/internal/sign", "attestations/*")},
 	{packages: "magefiles/internal/pipeline", imports: append(below, "magefiles/internal/config", "magefiles/internal/console", "attestations/*")},
 
 	// What builds takes values: neither the configuration nor the console, nor
 	// what is said of a result later.
 	{packages: "magefiles/internal/config", imports: []string{"attestations/artifact"}},
 	{packages: "magefiles/internal/console"},
+	// Signing reads what is finished, and runs nothing. Where keys come from is
+	// another matter.
+	{packages: "magefiles/internal/keys", imports: []string{"magefiles/internal/config", "magefiles/internal/sign", "attestations/*", "attestations/signing/*"}},
+	{packages: "magefiles/internal/sign", imports: []string{"magefiles/internal/dist", "magefiles/internal/store", "attestations/*"}, never: []string{"os/exec", "plugin"}},
+	{packages: "magefiles/internal/repro", imports: append(below, "attestations/intoto", "attestations/provenance")},
 	{packages: "magefiles/internal/audit", imports: []string{"attestations/artifact", "magefiles/internal/child"}},
 	{packages: "magefiles/internal/*", imports: below},
 }
@@ -71,7 +79,7 @@ var rules = []rule{
 // one way is the compiler's to refuse.
 var below = slices.Clip([]string{
 	"attestations/artifact", "patches", "recipes",
-	"magefiles/internal/archive", "magefiles/internal/child", "magefiles/internal/dist", "magefiles/internal/embedded", "magefiles/internal/gobuild", "magefiles/internal/image",
+	"magefiles/internal/archive", "magefiles/internal/checkout", "magefiles/internal/child", "magefiles/internal/dist", "magefiles/internal/embedded", "magefiles/internal/gobuild", "magefiles/internal/image",
 	"magefiles/internal/licences", "magefiles/internal/lint", "magefiles/internal/modules", "magefiles/internal/npm", "magefiles/internal/patchtest", "magefiles/internal/repro", "magefiles/internal/sandbox",
 	"magefiles/internal/source", "magefiles/internal/store", "magefiles/internal/surroundings",
 	"magefiles/internal/toolchain", "magefiles/internal/webui",
@@ -171,6 +179,16 @@ func (r rule) broken(p listed, all map[string]listed) (why []string) {
 	return why
 }
 
+// ruleOf is the rule of a package.
+func ruleOf(t *testing.T, name string) rule {
+	t.Helper()
+	i := slices.IndexFunc(rules, func(r rule) bool { return matches([]string{r.packages}, name) })
+	if i < 0 {
+		t.Fatalf("no rule speaks of %s", name)
+	}
+	return rules[i]
+}
+
 // The test sees what it is there to see.
 func TestImportsRefuses(t *testing.T) {
 	all := map[string]listed{"fmt": {Standard: true}, "example.org/x": {}}
@@ -180,9 +198,12 @@ func TestImportsRefuses(t *testing.T) {
 		want string
 	}{
 		{rules[0], listed{ImportPath: module + "attestations/artifact", Deps: []string{"fmt", "example.org/x"}}, "reaches example.org/x"},
-		{rules[2], listed{ImportPath: module + "attestations/verify", Deps: []string{"fmt", "os/exec"}}, "reaches os/exec"},
-		{rules[2], listed{ImportPath: module + "attestations/verify", Imports: []string{module + "patches"}}, "imports palisade/patches"},
-		{rules[2], listed{ImportPath: module + "attestations/verify", XTestImports: []string{internals + "source"}}, "reaches palisade/magefiles/internal/source"},
+		{ruleOf(t, "attestations/verify"), listed{ImportPath: module + "attestations/verify", Deps: []string{"fmt", "os/exec"}}, "reaches os/exec"},
+		{ruleOf(t, "attestations/verify"), listed{ImportPath: module + "attestations/verify", Imports: []string{module + "patches"}}, "imports palisade/patches"},
+		{ruleOf(t, "attestations/verify"), listed{ImportPath: module + "attestations/verify", XTestImports: []string{internals + "source"}}, "reaches palisade/magefiles/internal/source"},
+		{ruleOf(t, "attestations/bundle"), listed{ImportPath: module + "attestations/bundle", Deps: []string{"os/exec"}}, "reaches os/exec"},
+		{ruleOf(t, "attestations/verify"), listed{ImportPath: module + "attestations/verify", Deps: []string{module + "attestations/signing"}}, "reaches palisade/attestations/signing"},
+		{ruleOf(t, "magefiles/internal/sign"), listed{ImportPath: internals + "sign", Deps: []string{"os/exec"}}, "reaches os/exec"},
 		{rules[len(rules)-1], listed{ImportPath: internals + "source", Imports: []string{internals + "config"}}, "imports palisade/magefiles/internal/config"},
 		{rules[len(rules)-1], listed{ImportPath: internals + "source", Imports: []string{module + "attestations/signing"}}, "imports palisade/attestations/signing"},
 		{rules[len(rules)-1], listed{ImportPath: internals + "source", Imports: []string{module + "magefiles"}}, "imports palisade/magefiles"},

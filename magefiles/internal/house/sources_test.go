@@ -91,9 +91,9 @@ var (
 	}
 	mayReadClock = map[string]string{
 		"magefiles/internal/audit":    "it bounds how long it waits for what it started",
-		"magefiles/internal/command":  "it says how long a run took",
+		"magefiles/internal/command":  "it says how long a run took, and hands the clock to what signs and verifies",
 		"magefiles/internal/console":  "it shows how long a stage takes",
-		"magefiles/internal/pipeline": "it records how long a stage took, in the one field that may differ",
+		"magefiles/internal/pipeline": "it records how long a stage took, and when a cell was built, in the fields that may differ",
 	}
 )
 

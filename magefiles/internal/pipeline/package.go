@@ -30,6 +30,7 @@ func (p *Pipeline) key(cell Cell) (store.Key, error) {
 	inputs := append([]string{
 		p.tool.String(), r.Digest.String(), cell.Platform.String(), cell.Variant, tool.Hash,
 		fmt.Sprint(p.Config.Hermetic || sandbox.Available() == nil),
+		p.plan.settings.String(), // which provenance names
 	}, p.published(r)...)
 	for _, path := range r.Patches {
 		m, _ := r.Lock.Find(path) // Validate saw to it
@@ -48,7 +49,7 @@ func (p *Pipeline) key(cell Cell) (store.Key, error) {
 		}
 		inputs = append(inputs, ui...)
 	}
-	return store.NewKey("cell-2", inputs...), nil
+	return store.NewKey("cell-3", inputs...), nil
 }
 
 // published is what texts and documents of r's artifacts repeat of

@@ -40,6 +40,7 @@ var Stages = []struct{ Name, Does string }{
 	{"licensing", "the licence of everything linked and embedded, as its verified source has it"},
 	{"archiving", "the files in upstream's layout, with those licences, stamped with the release time"},
 	{"describing", "SPDX documents of the archive and of each binary"},
+	{"attesting", "the provenance: what went in, how, from which commit, and who built"},
 	{"publishing", "into dist/, with SHA256SUMS and release.json last"},
 }
 
@@ -56,6 +57,7 @@ type Pipeline struct {
 	compiler   *gobuild.Compiler
 	reader     *licences.Reader
 	roots      *sync.Map // of the Go toolchains that this run has verified, by version
+	witness    *witness
 	plan       *Plan
 	slots      *semaphore.Weighted // compilations and web interfaces at once
 	tool       artifact.Digest     // of this program: another one may archive or describe in another way
@@ -81,6 +83,7 @@ func Open(cfg *config.Config, con *console.Console, plan *Plan) (*Pipeline, erro
 		roots: &sync.Map{}, slots: semaphore.NewWeighted(Slots(cfg)),
 	}
 	p.interfaces = &interfaces{pipeline: p}
+	p.witness = &witness{pipeline: p}
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -147,9 +150,16 @@ func (p *Pipeline) cell(ctx context.Context, cell Cell, target *dist.Dir) (item 
 	if err != nil {
 		return dist.Item{}, err
 	}
-	if record, _, ok, err := store.Peek[artifact.Record](p.store, key); err == nil && ok && target.Holds(record) {
-		line.Cached()
-		return dist.Item{Record: record}, nil
+	if record, kept, ok, err := store.Peek[artifact.Record](p.store, key); err == nil && ok {
+		if f, ok := kept.File(dist.Provenance(record)); ok && target.Holds(record, f.Digest) {
+			line.Cached()
+			return dist.Item{Record: record, Provenance: kept}, nil
+		}
+	}
+	begun := time.Now()
+	seen, err := p.witness.look(ctx)
+	if err != nil {
+		return dist.Item{}, err
 	}
 	clock := &stopwatch{show: line.Stage}
 	clock.begin("fetching")
@@ -181,13 +191,12 @@ func (p *Pipeline) cell(ctx context.Context, cell Cell, target *dist.Dir) (item 
 	if err != nil {
 		return dist.Item{}, err
 	}
-	record.Timing = clock.stop()
-	// Of two runs at once the first one's record stays, also in what the second publishes.
-	record, _, _, err = store.Do(ctx, p.store, key, func(context.Context, string) (artifact.Record, error) { return record, nil })
+	clock.begin("attesting")
+	record, provenance, err := p.attest(ctx, key, record, seen, begun, clock)
 	if err != nil {
 		return dist.Item{}, err
 	}
-	return dist.Item{Record: record, Archive: packed.files, Binaries: built.Files, Documents: documents}, nil
+	return dist.Item{Record: record, Archive: packed.files, Binaries: built.Files, Documents: documents, Provenance: provenance}, nil
 }
 
 // fetch brings a recipe's modules.

@@ -34,6 +34,8 @@ type Plan struct {
 	Distribution *recipes.Distribution
 	Cells        []Cell
 	LeftOut      []string // why a platform that was asked for of all components is not built for one
+
+	settings artifact.Digest // of distribution.yaml
 }
 
 // NewPlan loads the recipes and resolves the selection. A name that does not
@@ -61,7 +63,11 @@ func NewPlan(cfg *config.Config, sel Selection) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Plan{Distribution: d}
+	settings, _, err := artifact.DigestFile(filepath.Join(cfg.Root, "recipes", "distribution.yaml"))
+	if err != nil {
+		return nil, err
+	}
+	p := &Plan{Distribution: d, settings: settings}
 	for _, name := range components {
 		r, err := recipes.Load(fsys, d, name)
 		if err != nil {

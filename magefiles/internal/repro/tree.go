@@ -9,8 +9,11 @@ import (
 	"strings"
 )
 
-// manifestName is the one file with a permitted difference.
-const manifestName = "release.json"
+// The files with permitted differences.
+const (
+	manifestName     = "release.json"
+	provenanceSuffix = ".provenance.json"
+)
 
 func kindOf(m fs.FileMode) string {
 	switch {
@@ -146,7 +149,7 @@ func (c *comparison) entries(ra, rb *os.Root, name string, ea, eb entry) error {
 		return err
 	}
 	defer fb.Close()
-	return c.openFiles(p, fa, fb, name == manifestName)
+	return c.openFiles(p, fa, fb, name)
 }
 
 func runs(m fs.FileMode) bool { return m&0o111 != 0 }
@@ -162,11 +165,15 @@ func (c *comparison) namedFiles(a, b string) error {
 		return err
 	}
 	defer fb.Close()
-	manifest := filepath.Base(a) == manifestName && filepath.Base(b) == manifestName
-	return c.openFiles(place{file: filepath.Base(a)}, fa, fb, manifest)
+	name := filepath.Base(a)
+	if filepath.Base(b) != name {
+		name = "" // two kinds of file, perhaps
+	}
+	return c.openFiles(place{file: filepath.Base(a)}, fa, fb, name)
 }
 
-func (c *comparison) openFiles(p place, fa, fb *os.File, manifest bool) error {
+// openFiles compares two files that are both called name.
+func (c *comparison) openFiles(p place, fa, fb *os.File, name string) error {
 	a, err := fileContent(fa)
 	if err != nil {
 		return err
@@ -175,8 +182,11 @@ func (c *comparison) openFiles(p place, fa, fb *os.File, manifest bool) error {
 	if err != nil {
 		return err
 	}
-	if manifest {
+	switch {
+	case name == manifestName:
 		return c.manifests(p, a, b)
+	case strings.HasSuffix(name, provenanceSuffix):
+		return c.provenances(p, a, b)
 	}
 	return c.contents(p, a, b)
 }

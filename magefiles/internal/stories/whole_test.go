@@ -18,6 +18,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"palisade/attestations/artifact"
+	"palisade/attestations/intoto"
+	"palisade/attestations/provenance"
 	"palisade/attestations/spdx"
 	"palisade/magefiles/internal/dist"
 	"palisade/magefiles/internal/store"
@@ -49,6 +51,9 @@ func wholeDist(dir string, tidy bool) error {
 		if strings.HasSuffix(path, dist.DocumentSuffix) {
 			return wholeDocument(path)
 		}
+		if strings.HasSuffix(path, dist.Bundle("")) {
+			return wholeBundle(path)
+		}
 		return nil
 	})
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -74,6 +79,9 @@ func wholeDist(dir string, tidy bool) error {
 			if digest, _, err := artifact.DigestFile(filepath.Join(dir, filepath.FromSlash(f.Name))); err != nil || digest != f.Digest {
 				return fmt.Errorf("release.json names %s, which is %v, %v", f.Name, digest, err)
 			}
+		}
+		if err := wholeProvenance(filepath.Join(dir, dist.Provenance(r)), r); err != nil {
+			return err
 		}
 		if len(r.Documents) != 1+len(r.Binaries) {
 			return fmt.Errorf("%s and its %d binaries have %d documents", r.Name, len(r.Binaries), len(r.Documents))
@@ -113,6 +121,36 @@ func wholeDocument(path string) error {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	return nil
+}
+
+// wholeProvenance reads the provenance of an artifact, which has to be of its
+// record.
+func wholeProvenance(path string, r artifact.Record) error {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	s, err := intoto.Parse(data)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	p, err := provenance.Parse(s)
+	if err == nil {
+		err = p.Check(r)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return nil
+}
+
+// wholeBundle reads a bundle. Whether it is true is for "palisade verify".
+func wholeBundle(path string) error {
+	data, err := os.ReadFile(path)
+	if err == nil && (!json.Valid(data) || data[len(data)-1] != '\n') {
+		err = fmt.Errorf("%s is no bundle", path)
+	}
+	return err
 }
 
 func wholeZip(path string) error {

@@ -1,0 +1,261 @@
+package command
+
+import (
+	"context"
+	"crypto"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"palisade/attestations/bundle"
+	"palisade/attestations/policies"
+	"palisade/attestations/policy"
+	"palisade/attestations/signing"
+	"palisade/attestations/verify"
+	"palisade/magefiles/internal/config"
+)
+
+// A VerifyRequest says what to verify, and by what. Path is a release's folder
+// or one artifact in it, by default what "mage build" made; Policy is the name
+// of one that ships or else a file, by default "workstation"; Key is a file
+// with a public key in PEM, by default this user's; TrustedRoot is a file, by
+// default what PALISADE_TRUSTED_ROOT names. Output is "text", the default, or
+// "json". Summary is the file that a summary of what passed is written to.
+type VerifyRequest struct{ Path, Policy, Key, TrustedRoot, Output, Summary string }
+
+// NewVerifyRequest takes flags, of which nil is one that was not given. One that
+// was given empty is refused: a variable that a script forgot to set must not
+// choose another release or a milder policy.
+func NewVerifyRequest(path, policy, key, trustedRoot, output, vsa *string) (req VerifyRequest, err error) {
+	for _, flag := range []struct {
+		name  string
+		given *string
+		field *string
+	}{
+		{"path", path, &req.Path}, {"policy", policy, &req.Policy}, {"key", key, &req.Key},
+		{"trustedRoot", trustedRoot, &req.TrustedRoot}, {"output", output, &req.Output}, {"vsa", vsa, &req.Summary},
+	} {
+		switch {
+		case flag.given == nil:
+		case *flag.given == "":
+			return VerifyRequest{}, outcome(fmt.Errorf("%w: -%s= is empty: say which, or leave the flag out", config.ErrUsage, flag.name))
+		default:
+			*flag.field = *flag.given
+		}
+	}
+	return req, nil
+}
+
+// defaultPolicy is what a user demands of his own builds.
+const defaultPolicy = "workstation"
+
+// Verify prints what was checked, and refuses with status 3. It reads no
+// recipe, builds nothing, and needs no network.
+func Verify(ctx context.Context, req VerifyRequest) error {
+	if err := oneOf("output", req.Output, "text", "json"); err != nil {
+		return outcome(err)
+	}
+	cfg, err := config.LoadVerifying()
+	if err != nil {
+		return outcome(err)
+	}
+	path, single, err := releaseAt(cfg, req.Path)
+	if err != nil {
+		return outcome(err)
+	}
+	demands, uri, err := choosePolicy(req.Policy)
+	if err != nil {
+		return outcome(err)
+	}
+	trust, err := chooseTrust(cfg, demands, req.Key, req.TrustedRoot)
+	if err != nil {
+		return outcome(err)
+	}
+	var summary *summary
+	if req.Summary != "" {
+		if summary, err = openSummary(ctx, cfg, req.Summary, path, single); err != nil {
+			return outcome(err)
+		}
+	}
+
+	check := verify.Release
+	if single {
+		check = verify.File
+	}
+	report, err := check(ctx, path, demands, trust)
+	if len(report.Lines) > 0 {
+		if err := printReport(report, req.Output); err != nil {
+			return fmt.Errorf("writing results: %w", err)
+		}
+	}
+	if err != nil {
+		return verdict(report, path, err)
+	}
+	if summary != nil {
+		return summary.write(ctx, report, uri)
+	}
+	return nil
+}
+
+// verdict is err, shorter where the report has said it already.
+func verdict(report verify.Report, path string, err error) error {
+	switch {
+	case errors.Is(err, bundle.ErrTrust) && !errors.Is(err, verify.ErrRefused), errors.Is(err, policy.ErrPolicy):
+		return outcome(fmt.Errorf("%w: %w", config.ErrUsage, err))
+	case !errors.Is(err, verify.ErrRefused):
+		return err
+	}
+	failed := 0
+	for _, l := range report.Lines {
+		if l.Status == verify.Fail {
+			failed++
+		}
+	}
+	return failure{fmt.Errorf("%w: %s: %d of %d checks failed under policy %s: do not use it", verify.ErrRefused, path, failed, len(report.Lines), report.Policy), statusRefused}
+}
+
+func printReport(r verify.Report, output string) error {
+	if output != "json" {
+		return r.WriteText(os.Stdout)
+	}
+	data, err := r.Encode()
+	if err == nil {
+		_, err = os.Stdout.Write(data)
+	}
+	return err
+}
+
+// releaseAt is what to verify, and whether it is one artifact.
+func releaseAt(cfg *config.Verifying, name string) (path string, single bool, err error) {
+	if path = name; path == "" {
+		path = cfg.Dist
+	}
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && name == "":
+		return "", false, fmt.Errorf("%w: there is no release in %s: run mage build, or name a folder or an artifact: -path=DIR|FILE", config.ErrUsage, path)
+	case errors.Is(err, fs.ErrNotExist):
+		return "", false, fmt.Errorf("%w: there is nothing at %s: name a release's folder, or an artifact beside its release.json", config.ErrUsage, path)
+	case err != nil:
+		return "", false, fmt.Errorf("looking at what to verify: %w", err)
+	}
+	return path, !info.IsDir(), nil
+}
+
+// choosePolicy reads a policy that ships, by its name, or else a file. The URI
+// is what a summary calls it.
+func choosePolicy(name string) (p policy.Policy, uri string, err error) {
+	if name == "" {
+		name = defaultPolicy
+	}
+	if slices.Contains(policies.Names, name) {
+		p, err = policies.Load(name)
+		return p, policies.URI(name), err
+	}
+	data, err := readSmall(name, policy.MaxSize)
+	if errors.Is(err, fs.ErrNotExist) {
+		return p, "", fmt.Errorf("%w: there is no policy %q: neither such a file, nor one of those that ship: %s", config.ErrUsage, name, strings.Join(policies.Names, ", "))
+	}
+	if err != nil {
+		return p, "", fmt.Errorf("reading a policy: %w", err)
+	}
+	if p, err = policy.Parse(data); err != nil {
+		return p, "", fmt.Errorf("%w: reading %s: %w", config.ErrUsage, name, err)
+	}
+	return p, p.URI(), nil
+}
+
+// chooseTrust reads what the policy cannot hold, and nothing that it has no
+// use for.
+func chooseTrust(cfg *config.Verifying, p policy.Policy, keyFile, rootFile string) (verify.Trust, error) {
+	t := verify.Trust{Now: time.Now()}
+	s := p.Signers()
+	switch {
+	case s.Given:
+		key, err := readKey(cfg, p, keyFile)
+		if err != nil {
+			return t, err
+		}
+		t.Keys = []crypto.PublicKey{key}
+	case keyFile != "":
+		return t, fmt.Errorf("%w: policy %s says itself who may sign, and takes no key: leave -key out, or choose another -policy", config.ErrUsage, p.Name())
+	}
+	needed := len(s.Identities) > 0 || s.Log || s.Timestamp
+	if rootFile == "" {
+		rootFile = cfg.Signing.Root
+	}
+	switch {
+	case rootFile == "" && needed:
+		return t, fmt.Errorf("%w: policy %s believes certificates, timestamps or logs: say whose, with -trustedRoot=FILE or PALISADE_TRUSTED_ROOT", config.ErrUsage, p.Name())
+	case rootFile == "":
+		return t, nil
+	}
+	data, err := readSmall(rootFile, bundle.MaxRoot)
+	if err == nil {
+		t.Root, err = bundle.ParseRoot(data)
+	}
+	if err != nil {
+		return t, fmt.Errorf("%w: reading the trusted root %s: %w", config.ErrUsage, rootFile, err)
+	}
+	return t, nil
+}
+
+// readKey reads the key that a policy wants to be given: this user's, unless
+// another is named.
+func readKey(cfg *config.Verifying, p policy.Policy, name string) (crypto.PublicKey, error) {
+	own := name == ""
+	if own {
+		if name = cfg.Signing.Key; name == "" || strings.Contains(name, "://") {
+			return nil, fmt.Errorf("%w: policy %s wants a key, and no file is known to hold yours: name the signer's public key with -key=FILE", config.ErrUsage, p.Name())
+		}
+		name = config.PublicKey(name)
+	}
+	data, err := readSmall(name, 64<<10)
+	if errors.Is(err, fs.ErrNotExist) && own {
+		return nil, fmt.Errorf("%w: policy %s wants a key, and you have none in %s: run mage build, which makes one and signs with it, or name the signer's with -key=FILE", config.ErrUsage, p.Name(), name)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: reading a public key: %w", config.ErrUsage, err)
+	}
+	key, err := signing.ParsePublicKey(data)
+	if err != nil {
+		return nil, fmt.Errorf("%w: reading the public key %s: %w", config.ErrUsage, name, err)
+	}
+	return key, nil
+}
+
+// readSmall reads a regular file of at most max bytes.
+func readSmall(name string, max int64) ([]byte, error) {
+	info, err := os.Stat(name)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() || info.Size() > max {
+		return nil, fmt.Errorf("%s is not a regular file of at most %d bytes", name, max)
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, max))
+}
+
+// within reports whether a file lies in a folder, by their names.
+func within(name, dir string) bool {
+	file, err := filepath.Abs(name)
+	if err != nil {
+		return false
+	}
+	if dir, err = filepath.Abs(dir); err != nil {
+		return false
+	}
+	rel, err := filepath.Rel(dir, file)
+	return err == nil && filepath.IsLocal(rel)
+}

@@ -1,0 +1,66 @@
+package dist
+
+import (
+	"path"
+	"strings"
+
+	"palisade/attestations/artifact"
+)
+
+// What a release has once.
+const (
+	Index       = "release.json"
+	Sums        = "SHA256SUMS"
+	PublicKey   = "cosign.pub"
+	TrustedRoot = "trusted_root.json"
+)
+
+// What the name of an archive has behind it in that of what is said of it.
+const (
+	DocumentSuffix   = ".spdx.json"
+	provenanceSuffix = ".provenance.json"
+	resultSuffix     = ".test-result.json"
+	bundleSuffix     = ".sigstore.json"
+)
+
+// BinDir is where an artifact's loose binaries lie, below the directory.
+func BinDir(r artifact.Record) string { return path.Join("bin", r.Platform.Slug(), r.Variant) }
+
+// Document is where the SPDX document of an artifact's archive lies, or of one
+// of its binaries, below the directory.
+func Document(r artifact.Record, binary string) string {
+	if binary == "" {
+		return r.Name + DocumentSuffix
+	}
+	return path.Join(BinDir(r), binary) + DocumentSuffix
+}
+
+// Provenance is where the provenance of an artifact lies.
+func Provenance(r artifact.Record) string { return r.Name + provenanceSuffix }
+
+// TestResult is where the result of an audit lies.
+func TestResult(r artifact.Record) string { return r.Name + resultSuffix }
+
+// Bundle is where the signature of a file lies, or the bundle that a statement
+// is signed in.
+func Bundle(name string) string {
+	for _, statement := range []string{DocumentSuffix, provenanceSuffix, resultSuffix} {
+		if strings.HasSuffix(name, statement) {
+			name = strings.TrimSuffix(name, ".json")
+		}
+	}
+	return name + bundleSuffix
+}
+
+// subjectOf is the file that a file called name says something of: itself, if
+// that is an archive.
+func subjectOf(name string) string {
+	for _, said := range []string{DocumentSuffix, provenanceSuffix, resultSuffix} {
+		for _, suffix := range []string{said, Bundle(said)} {
+			if subject, ok := strings.CutSuffix(name, suffix); ok {
+				return subject
+			}
+		}
+	}
+	return strings.TrimSuffix(name, bundleSuffix)
+}

@@ -1,0 +1,105 @@
+package sign
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"palisade/attestations/artifact"
+	"palisade/attestations/intoto"
+	"palisade/attestations/provenance"
+	"palisade/attestations/signing"
+	"palisade/magefiles/internal/dist"
+)
+
+// maxStatement bounds a statement, and a bundle, in bytes.
+const maxStatement = 64 << 20
+
+// The types of predicate beside provenance's.
+const (
+	spdxPredicate   = "https://spdx.dev/Document"
+	resultPredicate = "https://in-toto.io/attestation/test-result/v0.1"
+)
+
+// document is the statement that an artifact's bill of materials is that of
+// the artifact.
+func (r *release) document(rec artifact.Record) (signing.Content, error) {
+	name := dist.Document(rec, "")
+	data, err := r.read(name, maxStatement)
+	if err != nil {
+		return signing.Content{}, err
+	}
+	listed := slices.ContainsFunc(rec.Documents, func(f artifact.File) bool {
+		return f.Name == name && f.Digest == artifact.DigestBytes(data)
+	})
+	if !listed {
+		return signing.Content{}, fmt.Errorf("%w: %s has the digest %s: build again, or take it anew", ErrMismatch, name, artifact.DigestBytes(data))
+	}
+	statement, err := intoto.Marshal(intoto.Statement{
+		Type: intoto.Type, PredicateType: spdxPredicate, Predicate: data,
+		Subject: []intoto.Subject{{Name: rec.Name, Digest: intoto.Digests{"sha256": rec.Digest.Hex()}}},
+	})
+	if err != nil {
+		return signing.Content{}, fmt.Errorf("%s: %w", name, err)
+	}
+	return signing.Statement(statement), nil
+}
+
+// provenance is signed as it lies there.
+func (r *release) provenance(rec artifact.Record) (signing.Content, error) {
+	name := dist.Provenance(rec)
+	data, statement, err := r.statement(name)
+	if err != nil {
+		return signing.Content{}, err
+	}
+	p, err := provenance.Parse(statement)
+	if err == nil {
+		err = p.Check(rec)
+	}
+	if err != nil {
+		return signing.Content{}, fmt.Errorf("%w: %s: %w: build again, or take it anew", ErrMismatch, name, err)
+	}
+	return signing.Statement(data), nil
+}
+
+// result is signed as it lies there, if it is of a binary of this archive.
+func (r *release) result(rec artifact.Record) (signing.Content, error) {
+	name := dist.TestResult(rec)
+	data, statement, err := r.statement(name)
+	if err != nil {
+		return signing.Content{}, err
+	}
+	ours := func(s intoto.Subject) bool {
+		return slices.ContainsFunc(rec.Binaries, func(b artifact.Binary) bool {
+			return b.Name == s.Name && b.Digest.Hex() == s.Digest["sha256"]
+		})
+	}
+	var predicate map[string]json.RawMessage // not a struct, to which other capitals are the same key
+	var configuration []intoto.Resource
+	err = json.Unmarshal(statement.Predicate, &predicate)
+	if err == nil {
+		err = json.Unmarshal(predicate["configuration"], &configuration)
+	}
+	if err != nil {
+		return signing.Content{}, fmt.Errorf("%w: %s: %w: run mage audit again", ErrMismatch, name, err)
+	}
+	about := slices.ContainsFunc(configuration, func(c intoto.Resource) bool {
+		return c.Name == rec.Name && c.Digest["sha256"] == rec.Digest.Hex()
+	})
+	if statement.PredicateType != resultPredicate || len(statement.Subject) != 1 || !ours(statement.Subject[0]) || !about {
+		return signing.Content{}, fmt.Errorf("%w: %s is not the test result of a binary in %s: run mage audit again, or remove it", ErrMismatch, name, rec.Name)
+	}
+	return signing.Statement(data), nil
+}
+
+func (r *release) statement(name string) ([]byte, intoto.Statement, error) {
+	data, err := r.read(name, maxStatement)
+	if err != nil {
+		return nil, intoto.Statement{}, err
+	}
+	statement, err := intoto.Parse(data)
+	if err != nil {
+		return nil, intoto.Statement{}, fmt.Errorf("%w: %s: %w", ErrMismatch, name, err)
+	}
+	return data, statement, nil
+}

@@ -1,0 +1,21 @@
+//go:build mage
+
+package main
+
+import (
+	"context"
+
+	"palisade/magefiles/internal/command"
+)
+
+// Verify holds a release, or one artifact of it, against a policy, and refuses
+// with status 3. The policy is a file, or one that ships: workstation, the
+// default, or release. It needs no network and no checkout; vsa is a file for a
+// signed summary of what passed.
+func Verify(ctx context.Context, path, policy, key, trustedRoot, output, vsa *string) error {
+	req, err := command.NewVerifyRequest(path, policy, key, trustedRoot, output, vsa)
+	if err == nil {
+		err = command.Verify(ctx, req)
+	}
+	return exit(err)
+}
