@@ -126,7 +126,8 @@ func (t Trust) identify(cert *x509.Certificate) (Signer, error) {
 		}
 		refusal = ErrWrongSubject
 	}
-	return Signer{}, fmt.Errorf("%w: %s", refusal, signer)
+	// Anybody can have written these: they are shown as what they are.
+	return Signer{}, fmt.Errorf("%w: %q of %q", refusal, signer.Subject, signer.Issuer)
 }
 
 // Identify reads the identity in a certificate, trusted or not: its one URI or

@@ -18,7 +18,7 @@ func TestProvenance(t *testing.T) {
 		{"the invocation", `"invocationId": "`, `"invocationId": "0`, ""},
 		{"the time", `"finishedOn": "2026`, `"finishedOn": "2027`, ""},
 		{"the cache", `"cache": "shared"`, `"cache": "fresh"`, "[buildDefinition.internalParameters.cache]: differs"},
-		{"the commit", `"gitCommit": "`, `"gitCommit": "`, ""},
+		{"the commit", `"gitCommit": "0a0a`, `"gitCommit": "ffff`, ".digest.gitCommit]: differs"},
 		{"the state of the checkout", `"clean": "true"`, `"clean": "false"`, ".annotations.clean]: differs"},
 		{"an order of keys", `"_type": "https://in-toto.io/Statement/v1",`, `"_type":  "https://in-toto.io/Statement/v1",`, "not in the form"},
 		{"a statement of nothing", `"subject": [`, `"subjects": [`, "compared as bytes"},
