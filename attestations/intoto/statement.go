@@ -37,6 +37,12 @@ const Type = "https://in-toto.io/Statement/v1"
 // (spec/v1/envelope.md).
 const MediaType = "application/vnd.in-toto+json"
 
+// Types of predicate that others define and more than one package speaks of.
+const (
+	SPDX       = "https://spdx.dev/Document"
+	TestResult = "https://in-toto.io/attestation/test-result/v0.1"
+)
+
 // statementLimits is what Parse and Marshal allow. In size and elements the bill
 // of materials of the largest component stays below a tenth of it.
 var statementLimits = Limits{Size: 64 << 20, Depth: 32, Items: 2_000_000}

@@ -14,12 +14,6 @@ import (
 	"palisade/attestations/provenance"
 )
 
-// The types of predicate that are read beside provenance's.
-const (
-	spdxPredicate   = "https://spdx.dev/Document"
-	resultPredicate = "https://in-toto.io/attestation/test-result/v0.1"
-)
-
 // attested opens the bundle of a document and parses its statement, which must
 // be of that type.
 func (v *verifier) attested(document, predicateType string) (signed, intoto.Statement, error) {
@@ -64,7 +58,7 @@ type document struct{ beside, signed []byte }
 // same to tell, which takes a while.
 func (v *verifier) attestedDocument(r artifact.Record) (signed, document, error) {
 	name := r.Name + spdxSuffix
-	s, statement, err := v.attested(name, spdxPredicate)
+	s, statement, err := v.attested(name, intoto.SPDX)
 	if err == nil {
 		err = about(statement, subjectOf(r.Name, r.Digest))
 	}

@@ -15,6 +15,7 @@ import (
 
 	"palisade/attestations/artifact"
 	"palisade/attestations/bundle"
+	"palisade/attestations/intoto"
 	"palisade/attestations/policy"
 	"palisade/attestations/provenance"
 )
@@ -102,12 +103,12 @@ func TestAge(t *testing.T) {
 		want          error
 	}{
 		{"none", time.Time{}, 0, nil},
-		{spdxPredicate, now.Add(-719 * time.Hour), 0, nil},
-		{spdxPredicate, now.Add(-721 * time.Hour), SPDX, policy.ErrTooOld},
+		{intoto.SPDX, now.Add(-719 * time.Hour), 0, nil},
+		{intoto.SPDX, now.Add(-721 * time.Hour), SPDX, policy.ErrTooOld},
 		{provenance.PredicateType, now.Add(-721 * time.Hour), Provenance, policy.ErrTooOld},
-		{resultPredicate, now.Add(-721 * time.Hour), TestResult, policy.ErrTooOld},
-		{resultPredicate, time.Time{}, TestResult, policy.ErrNoTime},
-		{resultPredicate, now.Add(2 * time.Hour), TestResult, policy.ErrClock},
+		{intoto.TestResult, now.Add(-721 * time.Hour), TestResult, policy.ErrTooOld},
+		{intoto.TestResult, time.Time{}, TestResult, policy.ErrNoTime},
+		{intoto.TestResult, now.Add(2 * time.Hour), TestResult, policy.ErrClock},
 	} {
 		report, err := verifyWith(t.Context(), dir, "", p, aging{real, tt.predicateType, tt.old}, now)
 		if tt.want == nil {
@@ -134,7 +135,7 @@ func TestFolderLink(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := os.Symlink("../elsewhere", filepath.Join(dir, "bin", "linux-amd64")); err != nil {
-		t.Skip(err)
+		t.Fatal(err)
 	}
 	report, err := File(t.Context(), filepath.Join(dir, hardened), testPolicy(t), Trust{Keys: []crypto.PublicKey{key.Public()}, Now: now})
 	refused(t, report, err, []Check{Loose}, []error{ErrNotFile})

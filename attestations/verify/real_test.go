@@ -64,7 +64,7 @@ func signedCopy(t testing.TB, key crypto.Signer) string {
 			r.Name + bundleSuffix:               w.signFile(t, r.Digest, ""),
 			r.Name + provenanceSuffix:           said,
 			bundleOf(r.Name + provenanceSuffix): w.signStatement(t, said),
-			bundleOf(r.Name + spdxSuffix):       w.signStatement(t, statementOf(t, spdxPredicate, document, subjectOf(r.Name, r.Digest))),
+			bundleOf(r.Name + spdxSuffix):       w.signStatement(t, statementOf(t, intoto.SPDX, document, subjectOf(r.Name, r.Digest))),
 		} {
 			if err := os.WriteFile(filepath.Join(dir, name), data, 0o644); err != nil {
 				t.Fatal(err)

@@ -94,7 +94,7 @@ func (w *world) audited(t testing.TB, passed bool) {
 		if !passed {
 			r.Result, r.PassedTests, r.FailedTests, r.Findings[0].Status = "FAILED", []string{}, []string{"web.headers"}, "FAIL"
 		}
-		m.result = statementOf(t, resultPredicate, r, subjectOf("beacon", m.rec.Binaries[0].Digest))
+		m.result = statementOf(t, intoto.TestResult, r, subjectOf("beacon", m.rec.Binaries[0].Digest))
 	}
 }
 
@@ -149,7 +149,7 @@ func (w *world) write(t testing.TB) string {
 		put(r.Name, m.archive)
 		put(r.Name+bundleSuffix, w.signFile(t, r.Digest, r.Name+bundleSuffix))
 		put(r.Name+spdxSuffix, m.document)
-		attest(r.Name+spdxSuffix, statementOf(t, spdxPredicate, m.document, subjectOf(r.Name, r.Digest)))
+		attest(r.Name+spdxSuffix, statementOf(t, intoto.SPDX, m.document, subjectOf(r.Name, r.Digest)))
 		s, err := provenance.Statement(r, w.builder, w.run)
 		if err != nil {
 			t.Fatal(err)

@@ -46,12 +46,12 @@ func extraSubject(s *intoto.Statement) {
 }
 
 var ofStatements = []tampering{
-	{name: "extra subject of a bill of materials", before: statement(spdxPredicate, extraSubject), fails: []Check{SPDX}, wants: []error{ErrSubject}},
+	{name: "extra subject of a bill of materials", before: statement(intoto.SPDX, extraSubject), fails: []Check{SPDX}, wants: []error{ErrSubject}},
 	{name: "extra subject of a provenance", before: statement(provenance.PredicateType, extraSubject), fails: []Check{Provenance}, wants: []error{ErrProvenance, provenance.ErrProvenance}},
 	{name: "extra binary among the subjects of a provenance", before: statement(provenance.PredicateType, func(s *intoto.Statement) {
 		s.Subject = append(s.Subject, subjectOf(strings.TrimSuffix(s.Subject[0].Name, ".tar.gz")+"/other", artifact.DigestBytes(nil)))
 	}), fails: []Check{Record}, wants: []error{ErrRecord, provenance.ErrSubject}},
-	{name: "extra subject of a test result", before: statement(resultPredicate, extraSubject), fails: []Check{TestResult}, wants: []error{ErrSubject}},
+	{name: "extra subject of a test result", before: statement(intoto.TestResult, extraSubject), fails: []Check{TestResult}, wants: []error{ErrSubject}},
 	{name: "key of a statement twice", before: payload(spdxSuffix, `"predicateType":`, `"predicateType": "x", "predicateType":`), fails: []Check{SPDX}, wants: []error{intoto.ErrStatement, intoto.ErrDuplicateKey}},
 	{name: "key of a predicate twice", before: payload(provenanceSuffix, `"buildType":`, `"buildType": "x", "buildType":`), fails: []Check{Provenance}, wants: []error{intoto.ErrDuplicateKey}},
 	{name: "key of a test result twice", before: payload(resultSuffix, `"result":`, `"result": "FAILED", "result":`), fails: []Check{TestResult}, wants: []error{intoto.ErrDuplicateKey}},
@@ -150,7 +150,7 @@ var ofResults = []tampering{
 	{name: "audit of no checks", before: payload(resultSuffix, `"name": "checks of beacon"`, `"name": "checks of a beacon"`), fails: []Check{TestResult}, wants: []error{ErrTestResult}},
 	{name: "verdict that the findings do not give", before: payload(resultSuffix, `"status": "PASS"`, `"status": "FAIL"`), fails: []Check{TestResult}, wants: []error{ErrTestResult}},
 	{name: "result of another archive", before: payload(resultSuffix, `"name": "`+hardened, `"name": "x`+hardened), fails: []Check{TestResult}, wants: []error{ErrSubject}},
-	{name: "result of no binary of it", before: statement(resultPredicate, func(s *intoto.Statement) { s.Subject[0].Name = "bacon" }), fails: []Check{TestResult}, wants: []error{ErrSubject}},
+	{name: "result of no binary of it", before: statement(intoto.TestResult, func(s *intoto.Statement) { s.Subject[0].Name = "bacon" }), fails: []Check{TestResult}, wants: []error{ErrSubject}},
 }
 
 var ofContents = []tampering{

@@ -42,7 +42,7 @@ func (v *verifier) verdict(r artifact.Record) (signed, policy.Audit, error) {
 		}
 		return fail(nil)
 	}
-	s, statement, err := v.attested(name, resultPredicate)
+	s, statement, err := v.attested(name, intoto.TestResult)
 	if err != nil {
 		return fail(err)
 	}

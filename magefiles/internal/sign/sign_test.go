@@ -94,7 +94,7 @@ func resultOf(t *testing.T, r artifact.Record, binary, archive artifact.Digest) 
 	t.Helper()
 	predicate := fmt.Sprintf(`{"result": "PASSED", "configuration": [{"name": %q, "digest": {"sha256": %q}}]}`, r.Name, archive.Hex())
 	return marshal(t, intoto.Statement{
-		Type: intoto.Type, PredicateType: resultPredicate, Predicate: []byte(predicate),
+		Type: intoto.Type, PredicateType: intoto.TestResult, Predicate: []byte(predicate),
 		Subject: []intoto.Subject{{Name: r.Component, Digest: intoto.Digests{"sha256": binary.Hex()}}},
 	})
 }
@@ -177,7 +177,7 @@ func TestRelease(t *testing.T) {
 			t.Fatal(err)
 		}
 		// A document is signed as the predicate of a statement; a statement, as its bytes.
-		if kind == ".spdx" && (s.PredicateType != spdxPredicate || len(s.Subject) != 1 || s.Subject[0].Name != r.Name || s.Subject[0].Digest["sha256"] != r.Digest.Hex()) {
+		if kind == ".spdx" && (s.PredicateType != intoto.SPDX || len(s.Subject) != 1 || s.Subject[0].Name != r.Name || s.Subject[0].Digest["sha256"] != r.Digest.Hex()) {
 			t.Errorf("%s is %+v", kind, s)
 		} else if kind != ".spdx" && string(v.Payload()) != got[r.Name+kind+".json"] {
 			t.Errorf("%s is not what was signed", kind)

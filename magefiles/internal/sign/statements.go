@@ -15,12 +15,6 @@ import (
 // maxStatement bounds a statement, and a bundle, in bytes.
 const maxStatement = 64 << 20
 
-// The types of predicate beside provenance's.
-const (
-	spdxPredicate   = "https://spdx.dev/Document"
-	resultPredicate = "https://in-toto.io/attestation/test-result/v0.1"
-)
-
 // document is the statement that an artifact's bill of materials is that of
 // the artifact.
 func (r *release) document(rec artifact.Record) (signing.Content, error) {
@@ -36,7 +30,7 @@ func (r *release) document(rec artifact.Record) (signing.Content, error) {
 		return signing.Content{}, fmt.Errorf("%w: %s has the digest %s: build again, or take it anew", ErrMismatch, name, artifact.DigestBytes(data))
 	}
 	statement, err := intoto.Marshal(intoto.Statement{
-		Type: intoto.Type, PredicateType: spdxPredicate, Predicate: data,
+		Type: intoto.Type, PredicateType: intoto.SPDX, Predicate: data,
 		Subject: []intoto.Subject{{Name: rec.Name, Digest: intoto.Digests{"sha256": rec.Digest.Hex()}}},
 	})
 	if err != nil {
@@ -62,7 +56,8 @@ func (r *release) provenance(rec artifact.Record) (signing.Content, error) {
 	return signing.Statement(data), nil
 }
 
-// result is signed as it lies there, if it is of a binary of this archive.
+// result is signed as it lies there, if it is of the component in this archive:
+// verification takes no result of a tool beside it for that.
 func (r *release) result(rec artifact.Record) (signing.Content, error) {
 	name := dist.TestResult(rec)
 	data, statement, err := r.statement(name)
@@ -71,7 +66,7 @@ func (r *release) result(rec artifact.Record) (signing.Content, error) {
 	}
 	ours := func(s intoto.Subject) bool {
 		return slices.ContainsFunc(rec.Binaries, func(b artifact.Binary) bool {
-			return b.Name == s.Name && b.Digest.Hex() == s.Digest["sha256"]
+			return b.Name == s.Name && b.Name == rec.Component && b.Digest.Hex() == s.Digest["sha256"]
 		})
 	}
 	var predicate map[string]json.RawMessage // not a struct, to which other capitals are the same key
@@ -86,8 +81,8 @@ func (r *release) result(rec artifact.Record) (signing.Content, error) {
 	about := slices.ContainsFunc(configuration, func(c intoto.Resource) bool {
 		return c.Name == rec.Name && c.Digest["sha256"] == rec.Digest.Hex()
 	})
-	if statement.PredicateType != resultPredicate || len(statement.Subject) != 1 || !ours(statement.Subject[0]) || !about {
-		return signing.Content{}, fmt.Errorf("%w: %s is not the test result of a binary in %s: run mage audit again, or remove it", ErrMismatch, name, rec.Name)
+	if statement.PredicateType != intoto.TestResult || len(statement.Subject) != 1 || !ours(statement.Subject[0]) || !about {
+		return signing.Content{}, fmt.Errorf("%w: %s is not the test result of the component in %s: run mage audit again, or remove it", ErrMismatch, name, rec.Name)
 	}
 	return signing.Statement(data), nil
 }
