@@ -27,6 +27,16 @@ func filled(m Manifest) Manifest {
 		r.Members = each(r.Members, nil)
 		r.Documents = each(r.Documents, nil)
 	})
+	if len(m.Images) == 0 {
+		m.Images = nil // and not written, so that a release without images has the form it always had
+		return m
+	}
+	m.Images = each(m.Images, func(i *Image) {
+		i.Platforms = each(i.Platforms, func(p *PlatformImage) {
+			p.Layers = each(p.Layers, func(l *Layer) { l.Members = each(l.Members, nil) })
+		})
+		i.Documents = each(i.Documents, nil)
+	})
 	return m
 }
 

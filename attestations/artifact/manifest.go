@@ -33,9 +33,10 @@ var ErrManifest = errors.New("malformed release manifest")
 
 // A Manifest is the index of a release.
 type Manifest struct {
-	Schema       string   `json:"schema"`       // ManifestSchema
-	Distribution string   `json:"distribution"` // who publishes it
-	Artifacts    []Record `json:"artifacts"`    // sorted by Name
+	Schema       string   `json:"schema"`           // ManifestSchema
+	Distribution string   `json:"distribution"`     // who publishes it
+	Artifacts    []Record `json:"artifacts"`        // sorted by Name
+	Images       []Image  `json:"images,omitempty"` // made of these artifacts, sorted by Name
 }
 
 // A Record says what one artifact is and what was observed in its build.
@@ -257,7 +258,7 @@ func (m *Manifest) validate() error {
 			return fmt.Errorf("%w: artifact %q lacks digest, component, variant or source", ErrManifest, r.Name)
 		}
 	}
-	return nil
+	return m.validateImages()
 }
 
 func plainName(s string) bool {
@@ -267,4 +268,5 @@ func plainName(s string) bool {
 // Sort brings m into the order that Encode demands.
 func (m *Manifest) Sort() {
 	slices.SortFunc(m.Artifacts, func(a, b Record) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(m.Images, func(a, b Image) int { return strings.Compare(a.Name, b.Name) })
 }

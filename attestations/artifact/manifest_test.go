@@ -93,7 +93,10 @@ func sample() *Manifest {
 		Platform: Platform{"linux", "arm", "v7"}, Variant: "vanilla",
 		Recipe: sum("recipe"), Source: Module{Path: "github.com/prometheus/pushgateway", Version: "v1.11.3", Sum: upstreamSum},
 	}
-	return &Manifest{Schema: ManifestSchema, Distribution: "Palisade", Artifacts: []Record{full, bare}}
+	return &Manifest{
+		Schema: ManifestSchema, Distribution: "Palisade",
+		Artifacts: []Record{full, bare}, Images: []Image{sampleImage(full), sampleImage(bare)},
+	}
 }
 
 // Every field of every type that a manifest is made of is set somewhere in
@@ -194,7 +197,7 @@ func TestEncodeRefuses(t *testing.T) {
 		{"no source", func(m *Manifest) { m.Artifacts[0].Source.Sum = "" }, nil},
 		{"no recipe", func(m *Manifest) { m.Artifacts[0].Recipe = Digest{} }, ErrDigest},
 		{"member without digest", func(m *Manifest) { m.Artifacts[0].Members[0].Digest = Digest{} }, ErrDigest},
-		{"no platform", func(m *Manifest) { m.Artifacts[0].Platform = Platform{} }, ErrPlatform},
+		{"no platform", func(m *Manifest) { m.Images, m.Artifacts[0].Platform = nil, Platform{} }, ErrPlatform},
 		{"endless time", func(m *Manifest) { m.Artifacts[0].Timing[0].Seconds = math.Inf(1) }, nil},
 	}
 	for _, tt := range tests {

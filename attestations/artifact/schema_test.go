@@ -36,6 +36,18 @@ var rules = map[string]jsonschema.Schema{
 	"Stage.seconds":          {Minimum: jsonschema.Ptr(0.0)},
 	"Sandbox.namespaces":     {UniqueItems: true},
 	"Record.upstreamVersion": {MinLength: jsonschema.Ptr(1)},
+	"Manifest.images":        {MinItems: jsonschema.Ptr(1)},
+	"Image.name":             {Pattern: `^[^/\\\x00]+\.oci\.tar$`},
+	"Image.size":             {Minimum: jsonschema.Ptr(0.0)},
+	"Image.component":        {MinLength: jsonschema.Ptr(1)},
+	"Image.version":          {MinLength: jsonschema.Ptr(1)},
+	"Image.variant":          {MinLength: jsonschema.Ptr(1)},
+	"Image.platforms":        {MinItems: jsonschema.Ptr(1)},
+	"Image.documents":        {MinItems: jsonschema.Ptr(1), MaxItems: jsonschema.Ptr(1)},
+	"PlatformImage.artifact": {Pattern: `^[^/\\\x00]+$`},
+	"PlatformImage.layers":   {MinItems: jsonschema.Ptr(3), MaxItems: jsonschema.Ptr(4)},
+	"Layer.name":             {Enum: []any{"base", "licences", "binaries", "configuration"}},
+	"Layer.size":             {Minimum: jsonschema.Ptr(0.0)},
 }
 
 // texts are the types whose value is a JSON string.
@@ -60,7 +72,7 @@ func TestSchema(t *testing.T) {
 func makeSchema(t *testing.T) *jsonschema.Schema {
 	t.Helper()
 	m := &schemaMaker{
-		docs: readComments(t, "manifest.go", "digest.go", "platform.go"),
+		docs: readComments(t, "manifest.go", "image.go", "digest.go", "platform.go"),
 		defs: map[string]*jsonschema.Schema{},
 		used: map[string]bool{},
 	}
@@ -154,6 +166,7 @@ func (m *schemaMaker) rule(name string, s *jsonschema.Schema) {
 	m.used[name] = true
 	s.Const, s.Enum, s.Not, s.Pattern = r.Const, r.Enum, r.Not, r.Pattern
 	s.Minimum, s.MinLength, s.UniqueItems = r.Minimum, r.MinLength, r.UniqueItems
+	s.MinItems, s.MaxItems = r.MinItems, r.MaxItems
 }
 
 // readComments gathers the comments of types and their fields from source.
@@ -233,7 +246,7 @@ func TestSchemaRefuses(t *testing.T) {
 	schema := resolved(t)
 	doc := goldenValue(t)
 	absent := map[string]bool{}
-	for _, typ := range []reflect.Type{reflect.TypeFor[Record](), reflect.TypeFor[Module](), reflect.TypeFor[UI](), reflect.TypeFor[Sandbox](), reflect.TypeFor[File]()} {
+	for _, typ := range []reflect.Type{reflect.TypeFor[Manifest](), reflect.TypeFor[Record](), reflect.TypeFor[Module](), reflect.TypeFor[UI](), reflect.TypeFor[Sandbox](), reflect.TypeFor[File]()} {
 		for i := range typ.NumField() {
 			if name, options, _ := strings.Cut(typ.Field(i).Tag.Get("json"), ","); options == "omitempty" {
 				absent[name] = true

@@ -38,7 +38,10 @@ const Type = "https://in-toto.io/Statement/v1"
 const MediaType = "application/vnd.in-toto+json"
 
 // Types of predicate that others define and more than one package speaks of.
+// Signature is that of cosign's signature of an image, whose predicate is empty:
+// that somebody whose key it is stated it, says all.
 const (
+	Signature  = "https://sigstore.dev/cosign/sign/v1"
 	SPDX       = "https://spdx.dev/Document"
 	TestResult = "https://in-toto.io/attestation/test-result/v0.1"
 )
