@@ -26,6 +26,8 @@ type Distribution struct {
 	Licences   []Licence           `yaml:"licences"`  // statements that every recipe shares: of toolchains
 	Platforms  []artifact.Platform `yaml:"platforms"`
 	Toolchains Toolchains          `yaml:"toolchains"`
+	Roots      *Roots              `yaml:"roots"`    // whom images trust
+	Registry   string              `yaml:"registry"` // where images go if nobody says otherwise: host/path
 }
 
 // Toolchains pins every program that runs in a build.
@@ -101,6 +103,9 @@ func LoadDistribution(fsys fs.FS) (*Distribution, error) {
 	}
 	if err := validateLicences(d.Licences, nil); err != nil {
 		return nil, fmt.Errorf("%w: distribution.yaml: %w", ErrInvalid, err)
+	}
+	if err := d.validateImages(); err != nil {
+		return nil, err
 	}
 	for _, g := range d.Toolchains.Go {
 		for p, sum := range g.Hosts {

@@ -15,7 +15,7 @@
 //	ui.sum        (ui: bundle) the hash of the module that holds it
 //	licences/     the texts of licences that recipe.yaml states
 //
-// and the files that an "own:" of its archive names.
+// and the files that an "own:" of its archive or image names.
 package recipes
 
 import (
@@ -57,6 +57,7 @@ type Recipe struct {
 	Bundled     []Bundled           `yaml:"bundled"`
 	Licences    []Licence           `yaml:"licences"` // and those of the distribution
 	Archive     []Member            `yaml:"archive"`
+	Image       *Image              `yaml:"image"` // none is made without it
 	Platforms   []artifact.Platform `yaml:"platforms"`
 
 	Lock    Lock            `yaml:"-"` // go.mod and go.sum
@@ -227,7 +228,8 @@ func (r *Recipe) digestFolder(*Distribution) error {
 
 // knows reports whether name is one of the files that the package comment lists.
 func (r *Recipe) knows(name string) bool {
-	return r.needs(name) || slices.ContainsFunc(r.Archive, func(m Member) bool { return m.Own == name })
+	return r.needs(name) || slices.ContainsFunc(r.Archive, func(m Member) bool { return m.Own == name }) ||
+		r.Image != nil && slices.ContainsFunc(r.Image.Files, func(f ImageFile) bool { return f.Own == name })
 }
 
 // needs reports whether the build reads the file called name.
@@ -312,6 +314,9 @@ func (r *Recipe) Validate(d *Distribution) error {
 		if err := check(bad); err != nil {
 			return err
 		}
+	}
+	if err := r.validateImage(d, bad); err != nil {
+		return err
 	}
 	return r.validateUI(d, bad)
 }

@@ -63,12 +63,13 @@ func list(subjects []intoto.Subject) string {
 
 // run is the Run that p was made with.
 func (p Provenance) run() Run {
-	m := p.RunDetails.Metadata
-	run := Run{
-		InvocationID: m.InvocationID, Started: m.StartedOn, Finished: m.FinishedOn,
-		Distribution: p.BuildDefinition.ExternalParameters.Distribution, Cache: p.BuildDefinition.InternalParameters.Cache,
-	}
-	run.Repository, _ = p.Repository()
+	d := p.BuildDefinition
+	return runOf(p.RunDetails.Metadata, d.ExternalParameters.Distribution, d.InternalParameters.Cache, d.ResolvedDependencies)
+}
+
+func runOf(m Metadata, distribution artifact.Digest, cache Cache, dependencies []intoto.Resource) Run {
+	run := Run{InvocationID: m.InvocationID, Started: m.StartedOn, Finished: m.FinishedOn, Distribution: distribution, Cache: cache}
+	run.Repository, _ = repositoryIn(dependencies)
 	return run
 }
 
@@ -80,7 +81,10 @@ var mayDiffer = []string{"runDetails.metadata.invocationId", "runDetails.metadat
 // A field is named by its keys, with dots between; an element of a list by its
 // URI or name, in brackets, and the second of that name by " 2" behind it.
 func (p Provenance) Differs(q Provenance) []string {
-	a, b := p.fields(), q.fields()
+	return differences(fieldsOf(p.Subject, p), fieldsOf(q.Subject, q))
+}
+
+func differences(a, b map[string]string) []string {
 	differ := map[string]bool{}
 	for _, pair := range [][2]map[string]string{{a, b}, {b, a}} {
 		for field, value := range pair[0] {
@@ -95,10 +99,10 @@ func (p Provenance) Differs(q Provenance) []string {
 	return slices.Sorted(maps.Keys(differ))
 }
 
-// fields is every value of p in JSON, by where it stands.
-func (p Provenance) fields() map[string]string {
+// fieldsOf is every value of the provenance p in JSON, by where it stands.
+func fieldsOf(subjects []intoto.Subject, p any) map[string]string {
 	all := map[string]string{}
-	for i, s := range p.Subject {
+	for i, s := range subjects {
 		// The order of subjects matters: the archive is the first.
 		collect(all, fmt.Sprintf("subject[%d]", i), map[string]any{"name": s.Name, "digest": any(s.Digest)})
 	}

@@ -21,35 +21,42 @@ var limits = intoto.Limits{Size: 16 << 20, Depth: 8, Items: 50_000}
 // Statement would not have written; that it is about an artifact, and says of
 // it what is true, is for Check to find.
 func Parse(s intoto.Statement) (Provenance, error) {
-	if s.PredicateType != PredicateType {
-		return Provenance{}, fmt.Errorf("%w: its predicateType is %.200q, want %s", ErrPredicateType, s.PredicateType, PredicateType)
-	}
 	p := Provenance{Subject: s.Subject}
-	if err := intoto.Decode(s.Predicate, &p, limits); err != nil {
-		// Of another build type nothing else has to be as it is here.
-		if other, ok := anotherType(s.Predicate); ok {
-			return Provenance{}, fmt.Errorf("%w: its buildType is %.200q, want %s", ErrBuildType, other, BuildType)
-		}
-		return Provenance{}, fmt.Errorf("%w: %w", ErrProvenance, err)
-	}
-	if err := p.validate(); err != nil {
-		return Provenance{}, fmt.Errorf("%w: %w", ErrProvenance, err)
-	}
-	// That every field is there, and has its one form, is seen when it is written again.
-	form, err := encode(p)
-	if err != nil {
-		return Provenance{}, fmt.Errorf("%w: %w", ErrProvenance, err)
-	}
-	var got bytes.Buffer
-	if err := json.Compact(&got, s.Predicate); err != nil || !bytes.Equal(got.Bytes(), form) {
-		return Provenance{}, fmt.Errorf("%w: not in the form that it is written in (a field that is missing or empty, order of keys, time, an escape)", ErrProvenance)
+	if err := readPredicate(s, &p, BuildType); err != nil {
+		return Provenance{}, err
 	}
 	return p, nil
 }
 
-// anotherType is the build type of a predicate, if it is not the one of this
-// package.
-func anotherType(predicate []byte) (string, bool) {
+// readPredicate decodes the predicate of s into p, whose build type is want.
+func readPredicate(s intoto.Statement, p interface{ validate() error }, want string) error {
+	if s.PredicateType != PredicateType {
+		return fmt.Errorf("%w: its predicateType is %.200q, want %s", ErrPredicateType, s.PredicateType, PredicateType)
+	}
+	if err := intoto.Decode(s.Predicate, p, limits); err != nil {
+		// Of another build type nothing else has to be as it is here.
+		if other, ok := anotherType(s.Predicate, want); ok {
+			return fmt.Errorf("%w: its buildType is %.200q, want %s", ErrBuildType, other, want)
+		}
+		return fmt.Errorf("%w: %w", ErrProvenance, err)
+	}
+	if err := p.validate(); err != nil {
+		return fmt.Errorf("%w: %w", ErrProvenance, err)
+	}
+	// That every field is there, and has its one form, is seen when it is written again.
+	form, err := encode(p)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrProvenance, err)
+	}
+	var got bytes.Buffer
+	if err := json.Compact(&got, s.Predicate); err != nil || !bytes.Equal(got.Bytes(), form) {
+		return fmt.Errorf("%w: not in the form that it is written in (a field that is missing or empty, order of keys, time, an escape)", ErrProvenance)
+	}
+	return nil
+}
+
+// anotherType is the build type of a predicate, if it is not want.
+func anotherType(predicate []byte, want string) (string, bool) {
 	var typed struct {
 		BuildDefinition struct {
 			BuildType string `json:"buildType"`
@@ -58,7 +65,7 @@ func anotherType(predicate []byte) (string, bool) {
 	if len(predicate) > limits.Size || json.Unmarshal(predicate, &typed) != nil {
 		return "", false
 	}
-	return typed.BuildDefinition.BuildType, typed.BuildDefinition.BuildType != BuildType
+	return typed.BuildDefinition.BuildType, typed.BuildDefinition.BuildType != want
 }
 
 // validate holds every field of p against what is documented of it.

@@ -6,7 +6,10 @@
 // finishedOn alone; Differs tells any other difference.
 //
 // The build type that it speaks of, field by field and with an example, is
-// attestations/predicates/build.md. Section names are those of the SLSA v1.1
+// attestations/predicates/build.md. That of a container image, which is made of
+// archives, is attestations/predicates/image.md: ImageStatement, ParseImage and
+// Image.Check stand beside Statement, Parse and Provenance.Check, and refuse the
+// same. Section names are those of the SLSA v1.1
 // provenance specification (https://slsa.dev/spec/v1.1/provenance).
 //
 // # Subjects

@@ -59,8 +59,6 @@ func observed(r artifact.Record, b Builder, run Run) (Provenance, error) {
 	if err != nil {
 		return Provenance{}, err
 	}
-	b.Dependencies = sorted(b.Dependencies)
-	b.Version = maps.Clone(b.Version)
 	return Provenance{
 		Subject: subjects,
 		BuildDefinition: BuildDefinition{
@@ -75,16 +73,23 @@ func observed(r artifact.Record, b Builder, run Run) (Provenance, error) {
 			},
 			ResolvedDependencies: resolved,
 		},
-		RunDetails: RunDetails{
-			Builder:    b,
-			Byproducts: documentsOf(r),
-			Metadata: Metadata{
-				InvocationID: run.InvocationID,
-				StartedOn:    run.Started.UTC().Truncate(time.Second),
-				FinishedOn:   run.Finished.UTC().Truncate(time.Second),
-			},
-		},
+		RunDetails: detailsOf(b, run, r.Documents),
 	}, nil
+}
+
+// detailsOf is what belongs to one execution.
+func detailsOf(b Builder, run Run, documents []artifact.File) RunDetails {
+	b.Dependencies = sorted(b.Dependencies)
+	b.Version = maps.Clone(b.Version)
+	return RunDetails{
+		Builder:    b,
+		Byproducts: documentsOf(documents),
+		Metadata: Metadata{
+			InvocationID: run.InvocationID,
+			StartedOn:    run.Started.UTC().Truncate(time.Second),
+			FinishedOn:   run.Finished.UTC().Truncate(time.Second),
+		},
+	}
 }
 
 // subjectsOf is the archive and the binaries in it, by the names of members.
@@ -145,9 +150,9 @@ func allHermetic(sandboxes map[string]Sandbox) bool {
 // spdxType is the registered media type of an SPDX document in JSON.
 const spdxType = "application/spdx+json"
 
-func documentsOf(r artifact.Record) []intoto.Resource {
+func documentsOf(list []artifact.File) []intoto.Resource {
 	documents := []intoto.Resource{}
-	for _, d := range r.Documents {
+	for _, d := range list {
 		documents = append(documents, intoto.Resource{Name: d.Name, MediaType: spdxType, Digest: sha256Of(d.Digest)})
 	}
 	return sorted(documents)

@@ -12,8 +12,12 @@ import (
 // Dependencies is every dependency with that role, in the order in which they
 // are written.
 func (p Provenance) Dependencies(role Role) []intoto.Resource {
+	return having(role, p.BuildDefinition.ResolvedDependencies)
+}
+
+func having(role Role, list []intoto.Resource) []intoto.Resource {
 	var all []intoto.Resource
-	for _, r := range p.BuildDefinition.ResolvedDependencies {
+	for _, r := range list {
 		if hasRole(r, role) {
 			all = append(all, r)
 		}
@@ -25,22 +29,31 @@ func (p Provenance) Dependencies(role Role) []intoto.Resource {
 func (p Provenance) Modules(role Role) ([]artifact.Module, error) {
 	var all []artifact.Module
 	for _, r := range p.Dependencies(role) {
-		path, version := split(r.Name)
-		sum, err := intoto.H1(r.Digest["dirHash"])
+		m, err := moduleIn(r)
 		if err != nil {
-			return nil, fmt.Errorf("module %s: %w", r.Name, err)
-		}
-		m := artifact.Module{Path: path, Version: version, Sum: sum}
-		if zip := r.Digest["sha256"]; zip != "" {
-			d, err := artifact.ParseDigest("sha256:" + zip)
-			if err != nil {
-				return nil, fmt.Errorf("module %s: %w", r.Name, err)
-			}
-			m.Zip = &d
+			return nil, err
 		}
 		all = append(all, m)
 	}
 	return all, nil
+}
+
+// moduleIn is the Go module that r is.
+func moduleIn(r intoto.Resource) (artifact.Module, error) {
+	path, version := split(r.Name)
+	sum, err := intoto.H1(r.Digest["dirHash"])
+	if err != nil {
+		return artifact.Module{}, fmt.Errorf("module %s: %w", r.Name, err)
+	}
+	m := artifact.Module{Path: path, Version: version, Sum: sum}
+	if zip := r.Digest["sha256"]; zip != "" {
+		d, err := artifact.ParseDigest("sha256:" + zip)
+		if err != nil {
+			return artifact.Module{}, fmt.Errorf("module %s: %w", r.Name, err)
+		}
+		m.Zip = &d
+	}
+	return m, nil
 }
 
 // Patches is the series that was applied to the module called name, its
@@ -77,7 +90,11 @@ func (p Provenance) Patches(name string) ([]artifact.PatchFile, error) {
 // where the provenance does not name it: nothing is known of it then, least of
 // all that it was clean.
 func (p Provenance) Repository() (_ Repository, ok bool) {
-	for _, r := range p.Dependencies(RoleRepository) {
+	return repositoryIn(p.BuildDefinition.ResolvedDependencies)
+}
+
+func repositoryIn(list []intoto.Resource) (_ Repository, ok bool) {
+	for _, r := range having(RoleRepository, list) {
 		return Repository{URI: r.URI, Commit: r.Digest["gitCommit"], Clean: r.Annotations[clean] == "true"}, true
 	}
 	return Repository{}, false

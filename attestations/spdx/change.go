@@ -7,6 +7,8 @@ import (
 	"io"
 	"slices"
 	"strings"
+
+	"palisade/attestations/page"
 )
 
 // A Kind is what happened to something.
@@ -60,7 +62,7 @@ type Change struct {
 
 // String is the change in words, on one line.
 func (c Change) String() string {
-	name := printable(c.Name)
+	name := page.Line(c.Name)
 	from, to := orNothing(c.From), orNothing(c.To)
 	arrow := from + " -> " + to
 	prefix := ""
@@ -69,12 +71,12 @@ func (c Change) String() string {
 	}
 	switch c.Kind {
 	case ContentChanged:
-		return fmt.Sprintf("CONTENT CHANGED under the same version  %s%s  %s", prefix, joined(name, printable(c.Detail)), arrow)
+		return fmt.Sprintf("CONTENT CHANGED under the same version  %s%s  %s", prefix, joined(name, page.Line(c.Detail)), arrow)
 	case LicenceChanged:
 		if c.What == OfText {
 			return fmt.Sprintf("licence text of %s changed  %s", name, arrow)
 		}
-		return fmt.Sprintf("%s of %s%s changed from %s to %s", joined(printable(c.Detail), "licence"), prefix, name, from, to)
+		return fmt.Sprintf("%s of %s%s changed from %s to %s", joined(page.Line(c.Detail), "licence"), prefix, name, from, to)
 	case SupplierChanged:
 		return fmt.Sprintf("supplier of %s%s changed from %s to %s", prefix, name, from, to)
 	case Added:
@@ -91,20 +93,20 @@ func (c Change) String() string {
 		}
 		fallthrough
 	default:
-		return spread(prefix+string(c.Kind), joined(name, printable(c.Detail)), arrow)
+		return spread(prefix+string(c.Kind), joined(name, page.Line(c.Detail)), arrow)
 	}
 }
 
 // spread sets the parts of a line apart by two spaces.
 func spread(parts ...string) string {
 	for i := range parts {
-		parts[i] = printable(parts[i])
+		parts[i] = page.Line(parts[i])
 	}
 	return strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), "  ")
 }
 
 func orNothing(s string) string {
-	if s = printable(s); s == "" {
+	if s = page.Line(s); s == "" {
 		return "nothing"
 	}
 	return s
@@ -144,7 +146,8 @@ func (c Change) title() string {
 	}[c.rank()/100]
 }
 
-func compareChanges(a, b Change) int {
+// Compare is the order in which Diff sorts.
+func Compare(a, b Change) int {
 	return cmp.Or(
 		cmp.Compare(a.rank(), b.rank()), strings.Compare(a.Name, b.Name), strings.Compare(a.Detail, b.Detail),
 		strings.Compare(a.From, b.From), strings.Compare(a.To, b.To), cmp.Compare(a.What, b.What), cmp.Compare(a.Kind, b.Kind),
@@ -155,7 +158,7 @@ func compareChanges(a, b Change) int {
 // Markdown.
 func MarkdownDiff(w io.Writer, from, to string, changes []Change) error {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "# From %s to %s\n", prose(from), prose(to))
+	fmt.Fprintf(&b, "# From %s to %s\n", page.Prose(from), page.Prose(to))
 	if len(changes) == 0 {
 		fmt.Fprint(&b, "\nNothing changed.\n")
 	}
@@ -165,7 +168,7 @@ func MarkdownDiff(w io.Writer, from, to string, changes []Change) error {
 			fmt.Fprintf(&b, "\n## %s\n\n", t)
 			title = t
 		}
-		fmt.Fprintf(&b, "- %s\n", markdown(c.String()))
+		fmt.Fprintf(&b, "- %s\n", page.Code(c.String()))
 	}
 	if _, err := w.Write(b.Bytes()); err != nil {
 		return fmt.Errorf("writing the changes: %w", err)

@@ -21,7 +21,7 @@ func (d *Document) Check() error {
 		return fmt.Errorf("%w: %w", ErrDocument, err)
 	}
 	c := checker{doc: d.doc, licences: map[string]bool{}, used: map[string]bool{}}
-	for _, check := range []func() error{c.header, c.packages, c.graph, c.files, c.extracted, c.namespace} {
+	for _, check := range []func() error{c.header, c.packages, c.graph, c.files, c.image, c.extracted, c.namespace} {
 		if err := check(); err != nil {
 			return fmt.Errorf("%w: %w", ErrDocument, err)
 		}
@@ -52,7 +52,7 @@ func (c *checker) header() error {
 	if !strings.HasPrefix(i.CreatorComment, sbomType+".") {
 		return fmt.Errorf("its creation comment does not begin with %q", sbomType)
 	}
-	if len(d.Snippets) > 0 || len(d.Annotations) > 0 || len(d.Reviews) > 0 || len(d.ExternalDocumentReferences) > 0 {
+	if len(d.Snippets) > 0 || len(d.Annotations) > 0 || len(d.Reviews) > 0 || len(d.ExternalDocumentReferences) > 0 && !ofImage(d) {
 		return fmt.Errorf("it holds snippets, reviews, annotations of its own or references to other documents")
 	}
 	for _, r := range d.Relationships {
@@ -169,6 +169,7 @@ func (c *checker) references(p *v2_3.Package) error {
 var (
 	h1Form        = regexp.MustCompile(`^h1:[A-Za-z0-9+/]{43}=$`)
 	integrityForm = regexp.MustCompile(`^sha512-[A-Za-z0-9+/]{86}==$`)
+	ociDigest     = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 	cpeForm       = regexp.MustCompile(`^cpe:2\.3:a(:([A-Za-z0-9._\-]|\\[^\s])+){3}(:\*){7}$`)
 )
 
@@ -227,11 +228,18 @@ func (c *checker) graph() error {
 	next := map[common.ElementID][]common.ElementID{}
 	seen := map[relation]bool{}
 	for _, r := range c.doc.Relationships {
-		rel := relation{r.RefA.ElementRefID, r.Relationship, r.RefB.ElementRefID}
-		if rel.from == "" || rel.to == "" || rel.from == rel.to || r.RefA.DocumentRefID != "" || r.RefB.DocumentRefID != "" || seen[rel] || !slices.Contains(ourRelations, rel.kind) {
+		rel := relation{r.RefA.ElementRefID, r.Relationship, r.RefB.ElementRefID, r.RefB.DocumentRefID}
+		kinds := ourRelations
+		if rel.in != "" {
+			kinds = outwards // header has seen that an image's document alone names others
+		}
+		if rel.from == "" || rel.to == "" || rel.in == "" && rel.from == rel.to || r.RefA.DocumentRefID != "" || seen[rel] || !slices.Contains(kinds, rel.kind) {
 			return fmt.Errorf("relationship %.200q %.40q %.200q is there twice or is not one of ours", rel.from, rel.kind, rel.to)
 		}
 		seen[rel] = true
+		if rel.in != "" {
+			continue
+		}
 		next[rel.from], next[rel.to] = append(next[rel.from], rel.to), append(next[rel.to], rel.from)
 	}
 	delete(next, "DOCUMENT") // everything hangs on what is described, not on the document

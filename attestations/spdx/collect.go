@@ -27,14 +27,24 @@ type linked struct {
 	changed  *artifact.Patched // nil where it is as upstream made it
 }
 
-// readInput brings in into order and refuses what does not fit together.
-func (b *builder) readInput() error {
-	p, c, r := b.in.Publisher, b.in.Component, b.in.Record
+// readPublisher refuses a publisher of whom not everything is known.
+func readPublisher(p Publisher) error {
 	switch {
 	case plainName(p.Name) == "" || p.Distribution == "" || !webAddress(p.Namespace) || strings.HasSuffix(p.Namespace, "/"):
 		return fault("the publisher's name, distribution and namespace (an address without a slash at its end) are all needed: state them in distribution.yaml")
 	case !validExpression(p.Licence) || len(references(p.Licence)) > 0:
 		return fault("licence %q of the publisher is not an expression of SPDX licences: state it in distribution.yaml", p.Licence)
+	}
+	return nil
+}
+
+// readInput brings in into order and refuses what does not fit together.
+func (b *builder) readInput() error {
+	c, r := b.in.Component, b.in.Record
+	if err := readPublisher(b.in.Publisher); err != nil {
+		return err
+	}
+	switch {
 	case c.Description == "" || plainName(c.Originator) == "" || !webAddress(c.Homepage) || strings.Count(c.CPE, ":") != 4 || !strings.HasPrefix(c.CPE, "cpe:2.3:a:"):
 		return fault("description, originator, homepage and cpe of %s are all needed: state them in its recipe.yaml", r.Component)
 	case r.Name == "" || r.Component == "" || r.Version == "" || r.UpstreamVersion == "" || r.Epoch <= 0 || r.Source.Path == "" || r.Source.Sum == "":

@@ -75,15 +75,17 @@ type builder struct {
 	extracted map[string]Extracted
 }
 
-// A relation is a relationship's ends and type.
+// A relation is a relationship's ends and type. The far end is in another
+// document if one is named.
 type relation struct {
 	from common.ElementID
 	kind string
 	to   common.ElementID
+	in   common.DocumentID
 }
 
 func (b *builder) relate(from common.ElementID, kind string, to common.ElementID) {
-	b.relations[relation{from, kind, to}] = true
+	b.relations[relation{from: from, kind: kind, to: to}] = true
 }
 
 func fault(format string, args ...any) error {
@@ -152,9 +154,23 @@ func (b *builder) addRoot() error {
 	return nil
 }
 
-// finish puts everything in order and gives the document its own name.
+// finish says what the document is of, and closes it.
 func (b *builder) finish() error {
-	p, r, doc := b.in.Publisher, b.in.Record, b.doc
+	r := b.in.Record
+	name := r.Name
+	if b.only != "" {
+		name = strings.TrimSuffix(strings.TrimSuffix(r.Name, ".tar.gz"), ".zip") + "/" + b.only
+	}
+	return b.close(name, fmt.Sprintf("%s. Of %s %s, made while it was built, from the build info of its binaries, the imports of the packages linked into them, and the digests of the verified sources. "+
+		"Complete: every Go module, the standard library and every other package whose code or data is in what is described is listed, "+
+		"and the dependencies among Go modules and among what a bundler put together are all there are. "+
+		"Not listed: packages that were installed only to build a web interface; the provenance names them. "+
+		"Not resolved: dependencies of packages for which there is other evidence, and what toolchains other than Go consist of.", sbomType, b.doc.Packages[0].PackageName, r.Version))
+}
+
+// close puts everything in order and gives the document its own name.
+func (b *builder) close(name, comment string) error {
+	p, doc := b.in.Publisher, b.doc
 	slices.SortFunc(doc.Packages[1:], func(x, y *v2_3.Package) int {
 		return cmp.Compare(x.PackageSPDXIdentifier, y.PackageSPDXIdentifier)
 	})
@@ -162,7 +178,7 @@ func (b *builder) finish() error {
 	for _, rel := range slices.SortedFunc(maps.Keys(b.relations), compareRelations) {
 		doc.Relationships = append(doc.Relationships, &v2_3.Relationship{
 			RefA: common.DocElementID{ElementRefID: rel.from}, Relationship: rel.kind,
-			RefB: common.DocElementID{ElementRefID: rel.to},
+			RefB: common.DocElementID{DocumentRefID: rel.in, ElementRefID: rel.to},
 		})
 	}
 	for _, id := range slices.Sorted(maps.Keys(b.extracted)) {
@@ -171,21 +187,14 @@ func (b *builder) finish() error {
 	}
 
 	doc.SPDXVersion, doc.DataLicense, doc.SPDXIdentifier = v2_3.Version, v2_3.DataLicense, "DOCUMENT"
-	doc.DocumentName = r.Name
-	if b.only != "" {
-		doc.DocumentName = strings.TrimSuffix(strings.TrimSuffix(r.Name, ".tar.gz"), ".zip") + "/" + b.only
-	}
+	doc.DocumentName = name
 	doc.CreationInfo = &v2_3.CreationInfo{
 		Created: b.created,
 		Creators: []common.Creator{
 			{CreatorType: "Organization", Creator: organization(p.Name, p.Namespace).Supplier},
 			{CreatorType: "Tool", Creator: Tool},
 		},
-		CreatorComment: fmt.Sprintf("%s. Of %s %s, made while it was built, from the build info of its binaries, the imports of the packages linked into them, and the digests of the verified sources. "+
-			"Complete: every Go module, the standard library and every other package whose code or data is in what is described is listed, "+
-			"and the dependencies among Go modules and among what a bundler put together are all there are. "+
-			"Not listed: packages that were installed only to build a web interface; the provenance names them. "+
-			"Not resolved: dependencies of packages for which there is other evidence, and what toolchains other than Go consist of.", sbomType, doc.Packages[0].PackageName, r.Version),
+		CreatorComment: comment,
 	}
 	return seal(doc, p.Namespace)
 }
@@ -198,7 +207,7 @@ func compareRelations(x, y relation) int {
 		}
 		return 1
 	}
-	return cmp.Or(cmp.Compare(last(x), last(y)), cmp.Compare(x.from, y.from), cmp.Compare(x.kind, y.kind), cmp.Compare(x.to, y.to))
+	return cmp.Or(cmp.Compare(last(x), last(y)), cmp.Compare(x.from, y.from), cmp.Compare(x.kind, y.kind), cmp.Compare(x.in, y.in), cmp.Compare(x.to, y.to))
 }
 
 // timestamp is SOURCE_DATE_EPOCH in SPDX's form (6.9).

@@ -8,6 +8,7 @@ import (
 	"github.com/spdx/tools-golang/spdx/v2/v2_3"
 
 	"palisade/attestations/artifact"
+	"palisade/attestations/page"
 )
 
 // Diff says what changed from a to b, the most important first: nothing for
@@ -30,7 +31,7 @@ func diff(a, b *v2_3.Document) []Change {
 	d.files()
 	d.licenceTexts()
 	d.edges()
-	slices.SortFunc(d.changes, compareChanges)
+	slices.SortFunc(d.changes, Compare)
 	return slices.Compact(d.changes)
 }
 
@@ -48,8 +49,8 @@ func (g *graph) having(is func(*node) bool) []*node {
 }
 
 func (d *differ) add(kind Kind, what What, name, detail, from, to string) {
-	from, to = printablePair(from, to)
-	d.changes = append(d.changes, Change{Kind: kind, What: what, Name: printable(name), Detail: printable(detail), From: from, To: to})
+	from, to = page.Pair(from, to)
+	d.changes = append(d.changes, Change{Kind: kind, What: what, Name: page.Line(name), Detail: page.Line(detail), From: from, To: to})
 }
 
 // matched tells what was added and removed, and compares the rest.

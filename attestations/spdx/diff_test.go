@@ -182,7 +182,7 @@ func mirrored(t *testing.T, name string, a, b *v2_3.Document) {
 			back[i].Kind = kind
 		}
 	}
-	slices.SortFunc(back, compareChanges)
+	slices.SortFunc(back, Compare)
 	if there := diff(a, b); !slices.Equal(there, back) {
 		t.Errorf("%s: there\n%+q\nand back, turned round\n%+q", name, there, back)
 	}

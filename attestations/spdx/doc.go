@@ -1,6 +1,6 @@
 // Package spdx makes and reads the bill of materials of an artifact: one SPDX
-// 2.3 document of an archive or a loose binary, made of what was observed in
-// its build. A document leaves out nothing whose code or data is in what it
+// 2.3 document of an archive, a loose binary or a container image, made of what
+// was observed in its build. A document leaves out nothing whose code or data is in what it
 // describes, guesses nothing, and is the same to the byte for the same Input.
 //
 // Describe refuses an Input that would make a document say less (ErrInput):
@@ -25,6 +25,20 @@
 // Not listed are packages that were installed only so that a web interface
 // could be built: the provenance names them. What Node and pnpm consist of is
 // not resolved. The document's creationInfo says both.
+//
+// # Of an image
+//
+// The document of an image describes its index, which CONTAINS the image of
+// each platform. That CONTAINS every file of its layers, those that an archive
+// holds too as a COPY_OF the file in the archive's document, and is
+// GENERATED_FROM the archive: an external document reference (6.6) names that
+// document, which lies in the image too, so that nothing is said twice. Other
+// packages are not listed, but for the module whose certificates are in the
+// base layer; notices in a copy are left to the other document to say, and are
+// among those of the platform's package all the same. The package URL of an
+// index or image has its digest; packageFileName of an index is the file that
+// the image lies in, that of a platform's image the place of its manifest in an
+// image layout. Document.Image reads it for comparison with what is found.
 //
 // # Format
 //

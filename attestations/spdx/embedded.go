@@ -110,7 +110,7 @@ func (b *builder) putInModule(made *v2_3.Package, path string, holders []*binary
 }
 
 func (b *builder) inInterface(made *v2_3.Package) bool {
-	return b.ui != nil && b.relations[relation{b.ui.PackageSPDXIdentifier, common.TypeRelationshipContains, made.PackageSPDXIdentifier}]
+	return b.ui != nil && b.relations[relation{b.ui.PackageSPDXIdentifier, common.TypeRelationshipContains, made.PackageSPDXIdentifier, ""}]
 }
 
 // moduleOf is the package of what was compiled as path into a binary.

@@ -8,6 +8,8 @@ import (
 	packageurl "github.com/package-url/packageurl-go"
 	"github.com/spdx/tools-golang/spdx/v2/common"
 	"github.com/spdx/tools-golang/spdx/v2/v2_3"
+
+	"palisade/attestations/page"
 )
 
 // A graph is a document made ready to be asked: elements by their identifier,
@@ -239,6 +241,9 @@ func (n *node) rawName() string {
 	if slices.Contains(spaced, n.purl.Type) && !strings.Contains(strings.ToLower(name), strings.ToLower(n.purl.Namespace)) {
 		name = n.purl.Namespace + "/" + name
 	}
+	if p := n.platform(); n.purl.Type == packageurl.TypeOCI && p != "" {
+		name += " for " + p
+	}
 	if t := n.purl.Type; t != "" && t != packageurl.TypeGolang && t != packageurl.TypeGeneric {
 		name = t + ":" + name
 	}
@@ -258,7 +263,7 @@ func (n *node) qualifiers() string {
 	return apart.String()
 }
 
-func (n *node) name() string { return printable(n.rawName()) }
+func (n *node) name() string { return page.Line(n.rawName()) }
 
 func (n *node) version() string {
 	if n.pkg == nil {

@@ -77,9 +77,11 @@ var packageSteps = []step{
 
 // class tells apart what can have the same package URL and is never the same.
 func (n *node) class() string {
-	switch n.role {
-	case roleSealed, roleToolchain:
+	switch {
+	case n.role == roleSealed || n.role == roleToolchain:
 		return fmt.Sprint(n.role, " ", n.key)
+	case n.purl.Type == packageurl.TypeOCI && n.role != roleRoot: // an index has an image for each platform
+		return n.key + "\n" + n.platform()
 	default:
 		return n.key
 	}

@@ -6,6 +6,8 @@ import (
 	"io"
 	"slices"
 	"strings"
+
+	"palisade/attestations/page"
 )
 
 // unsaid stands where the document says nothing.
@@ -109,14 +111,14 @@ func some(names []string, n int) string {
 // Markdown writes the view as a page for GitHub's Markdown.
 func (v View) Markdown(w io.Writer) error {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "# %s\n\n", prose(joined(v.Component, v.Version)))
+	fmt.Fprintf(&b, "# %s\n\n", page.Prose(joined(v.Component, v.Version)))
 	for _, fact := range []struct{ name, value string }{
 		{"Artifact", v.File}, {"Platform", v.Platform}, {"Digest", v.Digest}, {"Licence", v.Licence}, {"Supplier", v.Supplier},
 		{"Source", v.Source}, {"Describes also", strings.Join(v.Others, ", ")},
 		{"Document", v.Namespace}, {"Created", joined(v.Created, strings.Join(v.Creators, ", "))},
 	} {
 		if fact.value != "" {
-			fmt.Fprintf(&b, "- %s: %s\n", fact.name, markdown(fact.value))
+			fmt.Fprintf(&b, "- %s: %s\n", fact.name, page.Code(fact.value))
 		}
 	}
 	var licences [][]string
@@ -209,7 +211,7 @@ func section(w io.Writer, title string, header []string, rows [][]string) {
 	for _, row := range rows {
 		cells := make([]string, len(row))
 		for i, cell := range row {
-			cells[i] = markdown(cell)
+			cells[i] = page.Code(cell)
 		}
 		fmt.Fprintf(w, "| %s |\n", strings.Join(cells, " | "))
 	}

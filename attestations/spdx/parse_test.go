@@ -143,6 +143,13 @@ func TestParseForeign(t *testing.T) {
 // reading or checking panic.
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(golden(f)))
+	image, err := os.ReadFile(filepath.Join("testdata", "sample-image.spdx.json"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(image)
+	f.Add(bytes.Replace(image, []byte("DocumentRef-linux-arm64:"), []byte("DocumentRef-linux-amd64:"), 1))
+	f.Add(bytes.Replace(image, []byte("./bin/beaconctl"), []byte("./bin/beacon"), 1))
 	f.Add([]byte(foreign))
 	f.Add([]byte(`{}`))
 	f.Add([]byte(`{"spdxVersion": "SPDX-2.3", "packages": [{"SPDXID": "SPDXRef-a"}]}`))
@@ -155,7 +162,22 @@ func FuzzParse(f *testing.F) {
 			}
 			return
 		}
-		_ = d.Check()
+		if said, err := d.Image(); err == nil {
+			listed := map[string]bool{}
+			for _, p := range said.Platforms {
+				for name := range p.Files {
+					listed["./"+name] = true
+				}
+			}
+			for _, f := range d.doc.Files {
+				if !listed[f.FileName] {
+					t.Errorf("%s is in no platform's image", f.FileName)
+				}
+			}
+			if err := said.Same(said); err != nil {
+				t.Error(err)
+			}
+		}
 		first, err := d.Encode()
 		if err != nil {
 			t.Fatalf("what was read cannot be written: %v", err)

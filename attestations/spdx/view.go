@@ -8,6 +8,8 @@ import (
 
 	packageurl "github.com/package-url/packageurl-go"
 	"github.com/spdx/tools-golang/spdx/v2/v2_3"
+
+	"palisade/attestations/page"
 )
 
 // A View is what a person reads of a document: sorted values on one line
@@ -76,11 +78,11 @@ func (d *Document) View() View { return view(d.doc) }
 
 func view(doc *v2_3.Document) View {
 	g := newGraph(doc)
-	v := View{Name: printable(doc.DocumentName), Component: printable(doc.DocumentName), Namespace: printable(doc.DocumentNamespace)}
+	v := View{Name: page.Line(doc.DocumentName), Component: page.Line(doc.DocumentName), Namespace: page.Line(doc.DocumentNamespace)}
 	if info := doc.CreationInfo; info != nil {
-		v.Created = printable(info.Created)
+		v.Created = page.Line(info.Created)
 		for _, c := range info.Creators {
-			v.Creators = append(v.Creators, printable(c.CreatorType+": "+c.Creator))
+			v.Creators = append(v.Creators, page.Line(c.CreatorType+": "+c.Creator))
 		}
 		slices.Sort(v.Creators)
 	}
@@ -92,7 +94,7 @@ func view(doc *v2_3.Document) View {
 		if i == 0 {
 			v.describe(root)
 		} else {
-			v.Others = append(v.Others, joined(root.name(), printable(root.version())))
+			v.Others = append(v.Others, joined(root.name(), page.Line(root.version())))
 		}
 	}
 	v.addPackages(g)
@@ -115,10 +117,10 @@ func view(doc *v2_3.Document) View {
 }
 
 func (v *View) describe(root *node) {
-	v.Component, v.Version = root.name(), printable(root.version())
+	v.Component, v.Version = root.name(), page.Line(root.version())
 	v.Licence, v.Digest, v.Platform = root.licence(), root.digest(), root.platform()
 	if root.pkg != nil {
-		v.File, v.Supplier, v.Source = printable(root.pkg.PackageFileName), root.supplier(), printable(root.pkg.PackageSourceInfo)
+		v.File, v.Supplier, v.Source = page.Line(root.pkg.PackageFileName), root.supplier(), page.Line(root.pkg.PackageSourceInfo)
 	} else {
 		v.File = root.name()
 	}
@@ -187,14 +189,14 @@ func (g *graph) direct() (direct, main map[*node]bool) {
 // viewPackage shows n, or the sealed ones that stand in its place.
 func (n *node) viewPackage(sealed []*node, direct, main map[*node]bool) ViewPackage {
 	p := ViewPackage{
-		Kind: n.purl.Type, Name: n.name(), Version: printable(n.version()), Licence: n.licence(),
-		Supplier: n.supplier(), Digest: n.digest(), Note: printable(n.pkg.PackageComment),
+		Kind: n.purl.Type, Name: n.name(), Version: page.Line(n.version()), Licence: n.licence(),
+		Supplier: n.supplier(), Digest: n.digest(), Note: page.Line(n.pkg.PackageComment),
 	}
 	requiredBy, linkedBy := slices.Clone(n.requiredBy), slices.Clone(n.linkedBy)
 	p.Direct, p.Main = direct[n], main[n]
 	var versions []string
 	for _, s := range sealed {
-		versions = append(versions, printable(s.version()))
+		versions = append(versions, page.Line(s.version()))
 		requiredBy, linkedBy = append(requiredBy, s.requiredBy...), append(linkedBy, s.linkedBy...)
 		p.Direct = p.Direct || direct[s]
 		p.Licence = cmp.Or(s.licence(), p.Licence)
@@ -211,7 +213,7 @@ func (n *node) viewPackage(sealed []*node, direct, main map[*node]bool) ViewPack
 func (n *node) viewPatch() ViewPatch {
 	p := ViewPatch{Name: n.name(), Digest: n.digest()}
 	for _, to := range n.applied {
-		p.Applied = append(p.Applied, joined(to.name(), printable(to.version())))
+		p.Applied = append(p.Applied, joined(to.name(), page.Line(to.version())))
 	}
 	return p
 }
@@ -240,32 +242,32 @@ func (v *View) count() {
 // licence is the concluded one, or the declared one where none was concluded.
 func (n *node) licence() string {
 	if n.pkg != nil {
-		return printable(cmp.Or(said(n.pkg.PackageLicenseConcluded), said(n.pkg.PackageLicenseDeclared)))
+		return page.Line(cmp.Or(said(n.pkg.PackageLicenseConcluded), said(n.pkg.PackageLicenseDeclared)))
 	}
-	return printable(said(n.file.LicenseConcluded))
+	return page.Line(said(n.file.LicenseConcluded))
 }
 
 func (n *node) supplier() string {
 	if n.pkg == nil || n.pkg.PackageSupplier == nil {
 		return ""
 	}
-	return printable(said(n.pkg.PackageSupplier.Supplier))
+	return page.Line(said(n.pkg.PackageSupplier.Supplier))
 }
 
 // digest is the first of n's, "" where it has none.
 func (n *node) digest() string {
 	if all := n.digests(); len(all) > 0 {
-		return printable(all[0].String())
+		return page.Line(all[0].String())
 	}
 	return ""
 }
 
 func (n *node) platform() string {
 	q := n.purl.Qualifiers.Map()
-	if n.purl.Type != packageurl.TypeGeneric || q["os"] == "" && q["arch"] == "" {
+	if n.purl.Type != packageurl.TypeGeneric && n.purl.Type != packageurl.TypeOCI || q["os"] == "" && q["arch"] == "" {
 		return ""
 	}
-	return printable(strings.Trim(q["os"]+"/"+q["arch"], "/"))
+	return page.Line(strings.Trim(q["os"]+"/"+q["arch"], "/"))
 }
 
 // joined is what is there of name and version.

@@ -177,22 +177,6 @@ func testRelation(a common.ElementID, kind string, b common.ElementID) *v2_3.Rel
 	return &v2_3.Relationship{RefA: common.DocElementID{ElementRefID: a}, Relationship: kind, RefB: common.DocElementID{ElementRefID: b}}
 }
 
-// Two values that differ only in what is taken away are seen to differ.
-func TestPrintablePair(t *testing.T) {
-	for _, tt := range [][4]string{
-		{"a", "b", "a", "b"},
-		{"v1\u200b", "v1", `"v1\u200b"`, `"v1"`},
-		{"MIT", "MIT\u202e", `"MIT"`, `"MIT\u202e"`},
-	} {
-		if x, y := printablePair(tt[0], tt[1]); x != tt[2] || y != tt[3] {
-			t.Errorf("%q: got %q, %q", tt, x, y)
-		}
-	}
-	if got := printable(strings.Repeat("x", 2*maxText)); len(got) > maxText+3 {
-		t.Errorf("%d bytes of one value", len(got))
-	}
-}
-
 // Module versions that were made from each other in a circle or a row are all
 // shown: none hides behind another that is hidden itself.
 func TestSealedInACircle(t *testing.T) {

@@ -12,7 +12,10 @@
 //	                      cannot be switched off
 //	npm_config_registry   as npm reads it
 //	HTTP(S)_PROXY, NO_PROXY, SSL_CERT_FILE, SSL_CERT_DIR
-//	                      for fetching alone
+//	                      for fetching, and for registries of images
+//	DOCKER_CONFIG, DOCKER_AUTH_CONFIG, REGISTRY_AUTH_FILE
+//	                      credentials for registries of images, as docker and podman
+//	                      read them; the library that speaks to registries does
 //	PALISADE_KEY          the private key that signs: a file of cosign's form, or
 //	                      the reference of a key service (awskms://…)
 //	                      (default: palisade/cosign.key in the user's directory of

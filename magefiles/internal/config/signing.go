@@ -21,8 +21,30 @@ type Signing struct {
 	RequestToken Secret
 }
 
-// secrets are the variables that no command that is started may see.
-var secrets = []string{"COSIGN_PASSWORD", "SIGSTORE_ID_TOKEN", "ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"}
+// secrets are the variables that no command that is started may see; with those
+// of signing one can sign.
+var (
+	secrets = append([]string{"DOCKER_AUTH_CONFIG"}, signing...)
+	signing = []string{"COSIGN_PASSWORD", "SIGSTORE_ID_TOKEN", "ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"}
+)
+
+// HideSecrets takes what one can sign with out of the environment of this
+// process, for as long as a library starts programs of others that inherit it,
+// and returns what puts it back.
+func HideSecrets() (restore func()) {
+	hidden := map[string]string{}
+	for _, name := range signing {
+		if value, given := os.LookupEnv(name); given {
+			hidden[name] = value
+			os.Unsetenv(name)
+		}
+	}
+	return func() {
+		for name, value := range hidden {
+			os.Setenv(name, value)
+		}
+	}
+}
 
 func loadSigning() Signing {
 	s := Signing{

@@ -7,9 +7,10 @@ import (
 	"path/filepath"
 )
 
-// Verifying is all that verifying knows of the place where it runs. It needs
-// neither a checkout nor the go command nor a cache.
+// Verifying is all that verifying and publishing know of the place where they
+// run. They need neither a checkout nor the go command nor a cache.
 type Verifying struct {
+	Root    string // the checkout, absolute; "" where there is none
 	Dist    string // absolute
 	Signing Signing
 }
@@ -19,14 +20,13 @@ type Verifying struct {
 // directory.
 func LoadVerifying() (*Verifying, error) {
 	v := &Verifying{Dist: os.Getenv("PALISADE_DIST"), Signing: loadSigning()}
-	if v.Dist == "" {
-		root, err := findRoot()
-		if err != nil && !errors.Is(err, ErrUsage) {
-			return nil, err
-		}
-		v.Dist = filepath.Join(root, "dist")
-	}
 	var err error
+	if v.Root, err = findRoot(); err != nil && !errors.Is(err, ErrUsage) {
+		return nil, err
+	}
+	if v.Dist == "" {
+		v.Dist = filepath.Join(v.Root, "dist")
+	}
 	if v.Dist, err = filepath.Abs(v.Dist); err != nil {
 		return nil, fmt.Errorf("finding %s: %w", v.Dist, err)
 	}

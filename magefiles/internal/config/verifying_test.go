@@ -23,11 +23,12 @@ func TestLoadVerifying(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "checkout", "recipes", "distribution.yaml"), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	for _, tt := range []struct{ at, set, want string }{
-		{"checkout", "", "checkout/dist"},
-		{"checkout/below", "", "checkout/dist"},
-		{"elsewhere", "", "elsewhere/dist"},
-		{"elsewhere", "there", "elsewhere/there"},
+	for _, tt := range []struct{ at, set, root, want string }{
+		{"checkout", "", "checkout", "checkout/dist"},
+		{"checkout/below", "", "checkout", "checkout/dist"},
+		{"checkout/below", "there", "checkout", "checkout/below/there"},
+		{"elsewhere", "", "", "elsewhere/dist"},
+		{"elsewhere", "there", "", "elsewhere/there"},
 	} {
 		t.Chdir(filepath.Join(dir, tt.at))
 		t.Setenv("PALISADE_DIST", tt.set)
@@ -37,6 +38,12 @@ func TestLoadVerifying(t *testing.T) {
 		}
 		if want := filepath.Join(dir, tt.want); v.Dist != want {
 			t.Errorf("in %s with PALISADE_DIST=%q: %s, want %s", tt.at, tt.set, v.Dist, want)
+		}
+		if tt.root != "" {
+			tt.root = filepath.Join(dir, tt.root)
+		}
+		if v.Root != tt.root {
+			t.Errorf("in %s: the checkout is %q, want %q", tt.at, v.Root, tt.root)
 		}
 	}
 }

@@ -2,6 +2,8 @@
 // archives and loose binaries first, each under a temporary name until it is
 // complete, then SHA256SUMS, and release.json last, so that a file that the
 // index names is there. Publishing some components leaves the others alone.
+// Images are published afterwards, of artifacts that are there; one whose
+// artifacts are replaced goes, with the folder of its bundles.
 // What was said of a file that is replaced goes before it: no signature lies
 // beside what it is not of.
 package dist
@@ -116,7 +118,7 @@ func (d *Dir) Publish(ctx context.Context, items []Item) error {
 		return err
 	}
 	defer unlock()
-	index, err := d.index()
+	index, before, err := d.index()
 	if err != nil {
 		return err
 	}
@@ -139,6 +141,12 @@ func (d *Dir) Publish(ctx context.Context, items []Item) error {
 		}
 		d.replace(index, item.Record)
 	}
+	dropStale(index, before)
+	return d.settle(index)
+}
+
+// settle removes what the index no longer names, and writes it.
+func (d *Dir) settle(index *artifact.Manifest) error {
 	if err := d.prune(index); err != nil {
 		return err
 	}
@@ -203,25 +211,27 @@ func (d *Dir) remove(names ...string) error {
 	return nil
 }
 
-// index is the release.json that is there, without the artifacts that are not.
-func (d *Dir) index() (*artifact.Manifest, error) {
-	empty := &artifact.Manifest{Schema: artifact.ManifestSchema, Distribution: d.name}
+// index is the release.json that is there, without the artifacts and images
+// that are not, and all the records that it had.
+func (d *Dir) index() (m *artifact.Manifest, before []artifact.Record, err error) {
 	f, err := os.Open(filepath.Join(d.dir, Index))
 	if errors.Is(err, fs.ErrNotExist) {
-		return empty, nil
+		return &artifact.Manifest{Schema: artifact.ManifestSchema, Distribution: d.name}, nil, nil
 	} else if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer f.Close()
-	m, err := artifact.ParseManifest(f)
+	m, err = artifact.ParseManifest(f)
 	if err != nil {
-		return nil, fmt.Errorf("reading the index of %s: %w; remove release.json to begin a new one", d.dir, err)
+		return nil, nil, fmt.Errorf("reading the index of %s: %w; remove release.json to begin a new one", d.dir, err)
 	}
 	if m.Distribution != d.name {
-		return nil, fmt.Errorf("%s holds the release of %q, not of %q: choose another directory with PALISADE_DIST", d.dir, m.Distribution, d.name)
+		return nil, nil, fmt.Errorf("%s holds the release of %q, not of %q: choose another directory with PALISADE_DIST", d.dir, m.Distribution, d.name)
 	}
+	before = slices.Clone(m.Artifacts)
 	m.Artifacts = slices.DeleteFunc(m.Artifacts, func(r artifact.Record) bool { return !d.Holds(r, artifact.Digest{}) })
-	return m, nil
+	m.Images = slices.DeleteFunc(m.Images, func(i artifact.Image) bool { return !d.HoldsImage(i, artifact.Digest{}) })
+	return m, before, nil
 }
 
 // replace puts r into the index in place of what it supersedes. The store keeps
@@ -238,40 +248,49 @@ func (d *Dir) replace(m *artifact.Manifest, r artifact.Record) {
 	m.Artifacts[i] = r
 }
 
-// prune removes archives, and what lies beside them, that carry the name of an
-// artifact of ours and that the index no longer names: the former version of
-// what was just built.
+// prune removes archives and images, and what lies beside them, that carry the
+// name of an artifact of ours and that the index no longer names: the former
+// version of what was just built.
 func (d *Dir) prune(m *artifact.Manifest) error {
 	entries, err := os.ReadDir(d.dir)
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
-		if !e.Type().IsRegular() {
+		subject := subjectOf(e.Name())
+		bundles := e.IsDir() && isBundles(e.Name())
+		if !e.Type().IsRegular() && !bundles {
 			continue
 		}
-		subject := subjectOf(e.Name())
-		named := slices.ContainsFunc(m.Artifacts, func(r artifact.Record) bool { return r.Name == subject })
+		named := slices.ContainsFunc(m.Artifacts, func(r artifact.Record) bool { return r.Name == subject }) ||
+			slices.ContainsFunc(m.Images, func(i artifact.Image) bool { return i.Name == subject })
 		superseded := slices.ContainsFunc(m.Artifacts, func(r artifact.Record) bool { return d.supersedes(r, subject) })
-		if !named && superseded {
-			if err := d.remove(e.Name()); err != nil {
-				return err
-			}
+		if named || !superseded {
+			continue
+		}
+		if bundles {
+			err = d.removeBundles(e.Name())
+		} else {
+			err = d.remove(e.Name())
+		}
+		if err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
 // supersedes reports whether name is an archive of r's component, platform
-// and variant, of another version of this distribution. Upstream's own archive
-// is not ours to remove.
+// and variant, or an image of component and variant, of any version of this
+// distribution. Upstream's own archive is not ours to remove.
 func (d *Dir) supersedes(r artifact.Record, name string) bool {
 	version, ok := strings.CutPrefix(name, r.Component+"-")
 	if !ok {
 		return false
 	}
-	version, extension, ok := strings.Cut(version, "."+r.Platform.Slug()+".")
-	if !ok || (extension != "tar.gz" && extension != "zip") {
+	version, image := strings.CutSuffix(version, artifact.ImageSuffix)
+	version, extension, archive := strings.Cut(version, "."+r.Platform.Slug()+".")
+	if !image && (!archive || extension != "tar.gz" && extension != "zip") {
 		return false
 	}
 	_, ours, _ := strings.Cut(version, "-")
@@ -290,6 +309,12 @@ func (d *Dir) writeIndex(m *artifact.Manifest) error {
 			if path.Dir(f.Name) == "." { // beside the archive
 				fmt.Fprintf(&sums, "%s  %s\n", f.Digest.Hex(), f.Name)
 			}
+		}
+	}
+	for _, i := range m.Images {
+		fmt.Fprintf(&sums, "%s  %s\n", i.Digest.Hex(), i.Name)
+		for _, f := range i.Documents {
+			fmt.Fprintf(&sums, "%s  %s\n", f.Digest.Hex(), f.Name)
 		}
 	}
 	index, err := m.Encode()

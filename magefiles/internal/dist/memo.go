@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"sync"
 	"syscall"
 
@@ -41,26 +42,41 @@ func stateOf(info os.FileInfo) memory {
 	return now
 }
 
-// Stamp differs from a former one of dir if what lies there, but for folders,
-// was written since. Like a memo it decides only whether something is done
-// again.
+// Stamp differs from a former one of dir if what lies there, but for folders
+// other than those of an image's bundles, was written since. Like a memo it
+// decides only whether something is done again.
 func Stamp(dir string) (artifact.Digest, error) {
-	entries, err := os.ReadDir(dir) // sorted by name
-	if err != nil {
+	var seen bytes.Buffer
+	if err := stamp(&seen, dir, isBundles); err != nil {
 		return artifact.Digest{}, err
 	}
-	var seen bytes.Buffer
+	return artifact.DigestBytes(seen.Bytes()), nil
+}
+
+// stamp looks into those folders of dir that enter says.
+func stamp(seen *bytes.Buffer, dir string, enter func(name string) bool) error {
+	entries, err := os.ReadDir(dir) // sorted by name
+	if err != nil {
+		return err
+	}
 	for _, e := range entries {
 		if e.IsDir() {
+			if !enter(e.Name()) {
+				continue
+			}
+			fmt.Fprintf(seen, "%q\n", e.Name())
+			if err := stamp(seen, filepath.Join(dir, e.Name()), func(string) bool { return true }); err != nil {
+				return err
+			}
 			continue
 		}
 		info, err := e.Info()
 		if err != nil {
-			return artifact.Digest{}, err
+			return err
 		}
-		fmt.Fprintf(&seen, "%q %v %+v\n", e.Name(), info.Mode(), stateOf(info))
+		fmt.Fprintf(seen, "%q %v %+v\n", e.Name(), info.Mode(), stateOf(info))
 	}
-	return artifact.DigestBytes(seen.Bytes()), nil
+	return nil
 }
 
 func loadMemo(s *store.Store, dir string) *memo {

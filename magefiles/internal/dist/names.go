@@ -41,6 +41,33 @@ func Provenance(r artifact.Record) string { return r.Name + provenanceSuffix }
 // TestResult is where the result of an audit lies.
 func TestResult(r artifact.Record) string { return r.Name + resultSuffix }
 
+// ImageDocument is where the SPDX document of an image lies.
+func ImageDocument(i artifact.Image) string { return i.Name + DocumentSuffix }
+
+// ImageProvenance is where the provenance of an image lies.
+func ImageProvenance(i artifact.Image) string { return i.Name + provenanceSuffix }
+
+// A Carried is a bundle that a registry keeps with an image's index, or with
+// the image of a platform.
+type Carried string
+
+// What registries carry.
+const (
+	CarriedSignature  Carried = "signature"
+	CarriedDocument   Carried = "spdx"
+	CarriedProvenance Carried = "provenance"
+	CarriedTestResult Carried = "test-result" // with the image of a platform whose binary was audited
+)
+
+// ImageBundle is where a bundle lies that is carried with the index or image
+// manifest that has this digest.
+func ImageBundle(i artifact.Image, of artifact.Digest, what Carried) string {
+	return path.Join(i.BundlesDir(), of.Hex(), string(what)+bundleSuffix)
+}
+
+// isBundles reports whether a folder called name holds what registries carry.
+func isBundles(name string) bool { return strings.HasSuffix(name, artifact.BundlesSuffix) }
+
 // Bundle is where the signature of a file lies, or the bundle that a statement
 // is signed in.
 func Bundle(name string) string {
@@ -52,9 +79,12 @@ func Bundle(name string) string {
 	return name + bundleSuffix
 }
 
-// subjectOf is the file that a file called name says something of: itself, if
-// that is an archive.
+// subjectOf is the file that a file called name, or a folder of bundles, says
+// something of: itself, if that is an archive or an image.
 func subjectOf(name string) string {
+	if image, ok := strings.CutSuffix(name, artifact.BundlesSuffix); ok {
+		return image + artifact.ImageSuffix
+	}
 	for _, said := range []string{DocumentSuffix, provenanceSuffix, resultSuffix} {
 		for _, suffix := range []string{said, Bundle(said)} {
 			if subject, ok := strings.CutSuffix(name, suffix); ok {

@@ -23,25 +23,11 @@ import (
 // artifact was built, by whom and from what, and goes on saying so as long as
 // the record is kept: a later commit changes nothing of that.
 func (p *Pipeline) attest(ctx context.Context, key store.Key, rec artifact.Record, seen seen, begun time.Time, clock *stopwatch) (artifact.Record, store.Entry, error) {
-	// What was read meanwhile may not be what was seen at first.
-	after, err := checkout.Observe(ctx, p.Config.Root, p.Config.Git)
+	builder, run, err := p.ended(ctx, seen, begun)
 	if err != nil {
 		return rec, store.Entry{}, err
 	}
-	if after != seen.checkout {
-		seen.checkout.Clean = false
-		seen.checkout.Tool.Version = checkout.Develop
-	}
-	finished := time.Now()
-	if finished.Before(begun) { // the clock was set back
-		finished = begun
-	}
-	run := provenance.Run{
-		InvocationID: seen.invocation, Started: begun, Finished: finished,
-		Repository:   provenance.Repository{URI: seen.checkout.Address, Commit: seen.checkout.Commit, Clean: seen.checkout.Clean},
-		Distribution: seen.distribution, Cache: provenance.Shared,
-	}
-	statement, err := provenance.Statement(rec, p.builder(seen.checkout), run)
+	statement, err := provenance.Statement(rec, builder, run)
 	if err != nil {
 		return rec, store.Entry{}, err
 	}
@@ -55,6 +41,28 @@ func (p *Pipeline) attest(ctx context.Context, key store.Key, rec artifact.Recor
 		return rec, os.WriteFile(filepath.Join(dir, dist.Provenance(rec)), data, 0o644)
 	})
 	return rec, entry, err
+}
+
+// ended is what provenance says of a run that ends now, and of who builds.
+func (p *Pipeline) ended(ctx context.Context, seen seen, begun time.Time) (provenance.Builder, provenance.Run, error) {
+	// What was read meanwhile may not be what was seen at first.
+	after, err := checkout.Observe(ctx, p.Config.Root, p.Config.Git)
+	if err != nil {
+		return provenance.Builder{}, provenance.Run{}, err
+	}
+	if after != seen.checkout {
+		seen.checkout.Clean = false
+		seen.checkout.Tool.Version = checkout.Develop
+	}
+	finished := time.Now()
+	if finished.Before(begun) { // the clock was set back
+		finished = begun
+	}
+	return p.builder(seen.checkout), provenance.Run{
+		InvocationID: seen.invocation, Started: begun, Finished: finished,
+		Repository:   provenance.Repository{URI: seen.checkout.Address, Commit: seen.checkout.Commit, Clean: seen.checkout.Clean},
+		Distribution: seen.distribution, Cache: provenance.Shared,
+	}, nil
 }
 
 // builder is who builds: this machine, about which nobody but its user says

@@ -152,6 +152,9 @@ func (p *Pipeline) archive(ctx context.Context, l licensed) (packed, error) {
 		return packed{}, fmt.Errorf("archiving %s for %s: %w", r.Name, platform, err)
 	}
 	pack.licensed, pack.files, pack.contents = l, entry, contents
+	if err := p.keepMembers(ctx, pack, r, folder); err != nil {
+		return packed{}, fmt.Errorf("archiving %s for %s: %w", r.Name, platform, err)
+	}
 	return pack, nil
 }
 

@@ -49,18 +49,19 @@ type Pipeline struct {
 	Config  *config.Config
 	Console *console.Console
 
-	store      *store.Store
-	box        *toolchain.Box
-	hostGo     *modules.Client // runs the go command of the host: fetches the pinned one
-	workshop   *source.Workshop
-	interfaces *interfaces
-	compiler   *gobuild.Compiler
-	reader     *licences.Reader
-	roots      *sync.Map // of the Go toolchains that this run has verified, by version
-	witness    *witness
-	plan       *Plan
-	slots      *semaphore.Weighted // compilations and web interfaces at once
-	tool       artifact.Digest     // of this program: another one may archive or describe in another way
+	store       *store.Store
+	box         *toolchain.Box
+	hostGo      *modules.Client // runs the go command of the host: fetches the pinned one
+	workshop    *source.Workshop
+	interfaces  *interfaces
+	compiler    *gobuild.Compiler
+	reader      *licences.Reader
+	roots       *sync.Map // of the Go toolchains that this run has verified, by version
+	witness     *witness
+	authorities *authorities
+	plan        *Plan
+	slots       *semaphore.Weighted // compilations and web interfaces at once
+	tool        artifact.Digest     // of this program: another one may archive or describe in another way
 }
 
 // Open prepares the store and everything that works in it.
@@ -84,6 +85,7 @@ func Open(cfg *config.Config, con *console.Console, plan *Plan) (*Pipeline, erro
 	}
 	p.interfaces = &interfaces{pipeline: p}
 	p.witness = &witness{pipeline: p}
+	p.authorities = &authorities{pipeline: p}
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err

@@ -17,33 +17,38 @@ import (
 	"palisade/recipes"
 )
 
-// The table of contents is what a cell goes through.
+// The tables of contents are what a cell, and an image, goes through.
 func TestStages(t *testing.T) {
-	text, err := os.ReadFile("pipeline.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	body := func(name string) []byte {
+	body := func(file, name string) []byte {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
 		found := regexp.MustCompile(`(?ms)^func \(p \*Pipeline\) ` + name + `\(.*?^}`).Find(text)
 		if found == nil {
-			t.Fatalf("there is no method %s", name)
+			t.Fatalf("%s has no method %s", file, name)
 		}
 		return found
 	}
-	cell := bytes.Replace(body("cell"), []byte("p.compile("), body("compile"), 1)
-	var begun []string
-	for _, m := range regexp.MustCompile(`clock\.begin\("(\w+)"\)`).FindAllSubmatch(cell, -1) {
-		if name := string(m[1]); name != "waiting" { // is no work
-			begun = append(begun, name)
+	cell := bytes.Replace(body("pipeline.go", "cell"), []byte("p.compile("), body("pipeline.go", "compile"), 1)
+	for _, tt := range []struct {
+		what  string
+		code  []byte
+		table []struct{ Name, Does string }
+	}{{"a cell", cell, Stages}, {"an image", body("image.go", "image"), ImageStages}} {
+		var begun, listed []string
+		for _, m := range regexp.MustCompile(`clock\.begin\("(\w+)"\)`).FindAllSubmatch(tt.code, -1) {
+			if name := string(m[1]); name != "waiting" { // is no work
+				begun = append(begun, name)
+			}
 		}
-	}
-	begun = append(begun, "publishing") // of all cells at once
-	var listed []string
-	for _, s := range Stages {
-		listed = append(listed, s.Name)
-	}
-	if !slices.Equal(begun, listed) {
-		t.Errorf("a cell goes through %q, but Stages lists %q", begun, listed)
+		begun = append(begun, "publishing") // of all at once
+		for _, s := range tt.table {
+			listed = append(listed, s.Name)
+		}
+		if !slices.Equal(begun, listed) {
+			t.Errorf("%s goes through %q, but its table lists %q", tt.what, begun, listed)
+		}
 	}
 }
 

@@ -155,7 +155,7 @@ func (c *comparison) manifests(p place, a, b content) error {
 }
 
 // CompareManifests compares two manifests in all but the timing of their
-// artifacts. Artifacts are paired by name. Each Difference's Section is the
+// artifacts. Artifacts and images are paired by name. Each Difference's Section is the
 // path of a key.
 func CompareManifests(a, b *artifact.Manifest) []Difference {
 	c := &comparison{lim: defaults}
@@ -172,32 +172,53 @@ func (c *comparison) releases(p place, a, b *artifact.Manifest) {
 			c.add(p.at(f.key, -1, "%q in the first build, %q in the second", f.a, f.b))
 		}
 	}
-	inB := map[string]artifact.Record{}
-	for _, r := range b.Artifacts {
-		inB[r.Name] = r
-	}
-	inA := map[string]bool{}
-	for _, r := range a.Artifacts {
-		inA[r.Name] = true
-		if _, ok := inB[r.Name]; !ok {
-			c.add(p.at(recordPath(r), -1, "artifact only in the first build"))
+	var all [2][]named
+	for i, m := range []*artifact.Manifest{a, b} {
+		for _, r := range m.Artifacts {
+			r.Timing = nil
+			all[i] = append(all[i], named{"artifact", "artifacts[" + strconv.Quote(r.Name) + "]", r})
+		}
+		for _, image := range m.Images {
+			all[i] = append(all[i], named{"image", "images[" + strconv.Quote(image.Name) + "]", image})
 		}
 	}
-	for _, r := range b.Artifacts {
-		if !inA[r.Name] {
-			c.add(p.at(recordPath(r), -1, "artifact only in the second build"))
+	c.records(p, all[0], all[1])
+}
+
+// named is an artifact or an image of a manifest.
+type named struct {
+	what, path string
+	record     any
+}
+
+// records compares those of one path, and names those that only one side has.
+func (c *comparison) records(p place, a, b []named) {
+	find := func(list []named, path string) (named, bool) {
+		i := slices.IndexFunc(list, func(n named) bool { return n.path == path })
+		if i < 0 {
+			return named{}, false
+		}
+		return list[i], true
+	}
+	for _, n := range a {
+		if _, both := find(b, n.path); !both {
+			c.add(p.at(n.path, -1, "%s only in the first build", n.what))
 		}
 	}
-	for _, ra := range a.Artifacts {
-		rb, ok := inB[ra.Name]
-		if !ok {
+	for _, n := range b {
+		if _, both := find(a, n.path); !both {
+			c.add(p.at(n.path, -1, "%s only in the second build", n.what))
+		}
+	}
+	for _, na := range a {
+		nb, both := find(b, na.path)
+		if !both {
 			continue
 		}
-		ra.Timing, rb.Timing = nil, nil
-		va, errA := json.Marshal(ra)
-		vb, errB := json.Marshal(rb)
+		va, errA := json.Marshal(na.record)
+		vb, errB := json.Marshal(nb.record)
 		if err := errors.Join(errA, errB); err != nil {
-			c.add(p.at(recordPath(ra), -1, "cannot be compared: %v", err))
+			c.add(p.at(na.path, -1, "cannot be compared: %v", err))
 			continue
 		}
 		if bytes.Equal(va, vb) {
@@ -205,8 +226,6 @@ func (c *comparison) releases(p place, a, b *artifact.Manifest) {
 		}
 		xa, _ := decode(bytesContent(va), int64(len(va)))
 		xb, _ := decode(bytesContent(vb), int64(len(vb)))
-		c.values(p, recordPath(ra), xa, xb, -1)
+		c.values(p, na.path, xa, xb, -1)
 	}
 }
-
-func recordPath(r artifact.Record) string { return "artifacts[" + strconv.Quote(r.Name) + "]" }

@@ -59,3 +59,28 @@ func TestProvenance(t *testing.T) {
 		})
 	}
 }
+
+// So it is of the provenance of an image, which no archive's is like.
+func TestProvenanceOfImages(t *testing.T) {
+	samples := map[string]string{}
+	for _, name := range []string{"image", "hardened"} {
+		data, err := os.ReadFile("../../../attestations/provenance/testdata/" + name + ".json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		samples[name] = string(data)
+	}
+	for _, tt := range []struct{ name, a, b, want string }{
+		{"nothing", samples["image"], samples["image"], ""},
+		{"the invocation", samples["image"], strings.Replace(samples["image"], `"invocationId": "`, `"invocationId": "0`, 1), ""},
+		{"the variant", samples["image"], strings.Replace(samples["image"], `"variant": "hardened"`, `"variant": "vanilla"`, 1), "[buildDefinition.externalParameters.variant]: differs"},
+		{"an archive's", samples["image"], samples["hardened"], "[buildDefinition.buildType]: differs"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			a, b := pair(t, "bell.oci.tar.provenance.json", []byte(tt.a), []byte(tt.b))
+			if got := report(t, a, b); tt.want == "" && got != "" || !strings.Contains(got, tt.want) {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+}

@@ -6,11 +6,11 @@
 //
 // # Permitted differences
 //
-//   - In an artifact: none.
+//   - In an artifact, and in an image: none.
 //   - In release.json (beside the artifacts, not inside one): the field
 //     "timing" of each artifact, which says how long a build took.
-//   - In the provenance of an artifact (beside it): invocationId, startedOn and
-//     finishedOn, which say which run it was.
+//   - In the provenance of an artifact or an image (beside it): invocationId,
+//     startedOn and finishedOn, which say which run it was.
 //
 // That is the whole list. Of a loose file its path, its kind, its bytes and
 // whether it may be run are compared; owner, times and the other permission

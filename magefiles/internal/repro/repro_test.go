@@ -193,6 +193,36 @@ func manifest() *artifact.Manifest {
 	return &artifact.Manifest{Schema: artifact.ManifestSchema, Distribution: "Palisade", Artifacts: []artifact.Record{record("a.tar.gz"), record("b.tar.gz")}}
 }
 
+// An image is compared as an artifact is, down to the file of a layer.
+func TestManifestsOfImages(t *testing.T) {
+	image := func(name, content string) artifact.Image {
+		same := artifact.DigestBytes(nil)
+		return artifact.Image{Name: name, Digest: same, Index: same, Platforms: []artifact.PlatformImage{{
+			Platform: artifact.Platform{OS: "linux", Arch: "amd64"}, Manifest: same, Config: same,
+			Layers: []artifact.Layer{{Name: "binaries", Digest: same, DiffID: same, Members: []artifact.File{{Name: "bin/a", Digest: artifact.DigestBytes([]byte(content))}}}},
+		}}}
+	}
+	for _, tt := range []struct {
+		name string
+		a, b []artifact.Image
+		want string
+	}{
+		{"equal", []artifact.Image{image("a.oci.tar", "a")}, []artifact.Image{image("a.oci.tar", "a")}, ""},
+		{"missing", []artifact.Image{image("a.oci.tar", "a")}, nil, `release.json [images["a.oci.tar"]]: image only in the first build`},
+		{"extra", nil, []artifact.Image{image("a.oci.tar", "a")}, `release.json [images["a.oci.tar"]]: image only in the second build`},
+		{"another file", []artifact.Image{image("a.oci.tar", "a")}, []artifact.Image{image("a.oci.tar", "b")}, `release.json [images["a.oci.tar"].platforms[0].layers[0].members[0].digest]: `},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			a, b := manifest(), manifest()
+			a.Images, b.Images = tt.a, tt.b
+			got := CompareManifests(a, b)
+			if tt.want == "" && len(got) > 0 || tt.want != "" && (len(got) != 1 || !strings.HasPrefix(got[0].String(), tt.want)) {
+				t.Errorf("got %v, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
 func TestManifests(t *testing.T) {
 	first := artifact.DigestBytes([]byte("a.tar.gz")).String()
 	other := artifact.DigestBytes([]byte("other"))

@@ -1,13 +1,18 @@
-// Package sign signs a release: every artifact, what is said of it, and the
-// index, last. It reads finished files, holds each against release.json, and
-// runs nothing; so it can work on another machine than the build did.
+// Package sign signs a release: every artifact and image, what is said of it,
+// and the index, last. Of an image it also signs, one by one, what a registry
+// keeps with the index and with the image of every platform, so that whoever
+// publishes needs no key. It reads finished files, holds each against
+// release.json, and runs nothing; so it can work on another machine than the
+// build did.
 //
-// It signs nothing unless every artifact and what is said of it is what the
-// index says, and it does not sign again what the same key has signed. Each bundle is written whole or not
-// at all: a signing that is interrupted goes on where it stopped.
+// It signs nothing unless every artifact and image, and what is said of it, is
+// what the index says, and it does not sign again what the same key has signed.
+// Each bundle is written whole or not at all: a signing that is interrupted goes
+// on where it stopped.
 //
-// It refuses a file that is not the one of the index, a provenance that does
-// not say what the index says, and a test result of something else.
+// It refuses a file that is not the one of the index, an image that holds other
+// manifests, a provenance that does not say what the index says, and a test
+// result of something else.
 package sign
 
 import (
@@ -19,6 +24,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"runtime"
 
@@ -62,8 +68,15 @@ type memo struct {
 
 // A task is one bundle of a release.
 type task struct {
-	of   string // the file that is signed
-	read func() (signing.Content, error)
+	of     string // the file that is signed, or that the statement is of
+	bundle string // where the bundle lies
+	image  string // the file of the image that it is of; empty if of none
+	read   func() (signing.Content, error)
+}
+
+// beside is a task whose bundle lies beside the file.
+func beside(of string, read func() (signing.Content, error)) task {
+	return task{of: of, bundle: dist.Bundle(of), read: read}
 }
 
 // Remembering is Release, but that it believes the file called name, where the
@@ -124,6 +137,7 @@ type release struct {
 	dir     string
 	root    *os.Root
 	records []artifact.Record
+	images  []artifact.Image
 }
 
 func (r *release) sign(ctx context.Context, hand Hand) (Result, error) {
@@ -142,6 +156,9 @@ func (r *release) sign(ctx context.Context, hand Hand) (Result, error) {
 	if err := inParallel(ctx, len(r.records), func(i int) error { return r.held(r.records[i]) }); err != nil {
 		return Result{}, err
 	}
+	if err := r.imagesHeld(ctx, all, pending); err != nil {
+		return Result{}, err
+	}
 	var result Result
 	for _, p := range pending {
 		if p {
@@ -154,6 +171,9 @@ func (r *release) sign(ctx context.Context, hand Hand) (Result, error) {
 		if result.By, err = r.signEach(ctx, all, pending, hand); err != nil {
 			return Result{}, err
 		}
+	}
+	if err := r.tidy(all); err != nil {
+		return Result{}, err
 	}
 	return result, r.handOut(hand)
 }
@@ -179,15 +199,15 @@ func (r *release) signEach(ctx context.Context, all []task, pending []bool, hand
 		if err != nil {
 			return "", fmt.Errorf("%s: %w", t.of, err)
 		}
-		if err := r.write(dist.Bundle(t.of), data); err != nil {
+		if err := r.write(t.bundle, data); err != nil {
 			return "", err
 		}
 	}
 	return signer.Identity(), nil
 }
 
-// tasks reads the index and lists what is to be signed: of each artifact, and
-// the index itself, last.
+// tasks reads the index and lists what is to be signed: of each artifact and
+// image, and the index itself, last.
 func (r *release) tasks() ([]task, error) {
 	data, err := r.read(dist.Index, artifact.MaxManifestSize)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -202,19 +222,22 @@ func (r *release) tasks() ([]task, error) {
 	if len(m.Artifacts) == 0 {
 		return nil, fmt.Errorf("%w: release.json names no artifact: run mage build", ErrNothing)
 	}
-	r.records = m.Artifacts
+	r.records, r.images = m.Artifacts, m.Images
 	var all []task
 	for _, rec := range m.Artifacts {
 		all = append(all,
-			task{rec.Name, func() (signing.Content, error) { return signing.File(rec.Digest) }},
-			task{dist.Document(rec, ""), func() (signing.Content, error) { return r.document(rec) }},
-			task{dist.Provenance(rec), func() (signing.Content, error) { return r.provenance(rec) }},
+			beside(rec.Name, func() (signing.Content, error) { return signing.File(rec.Digest) }),
+			beside(dist.Document(rec, ""), func() (signing.Content, error) { return r.document(rec) }),
+			beside(dist.Provenance(rec), func() (signing.Content, error) { return r.provenance(rec) }),
 		)
 		if name := dist.TestResult(rec); r.has(name) {
-			all = append(all, task{name, func() (signing.Content, error) { return r.result(rec) }})
+			all = append(all, beside(name, func() (signing.Content, error) { return r.result(rec) }))
 		}
 	}
-	return append(all, task{dist.Index, func() (signing.Content, error) { return signing.File(artifact.DigestBytes(data)) }}), nil
+	for _, i := range m.Images {
+		all = append(all, r.imageTasks(i)...)
+	}
+	return append(all, beside(dist.Index, func() (signing.Content, error) { return signing.File(artifact.DigestBytes(data)) })), nil
 }
 
 // pending reports whether there is no bundle of t that trust opens.
@@ -223,7 +246,7 @@ func (r *release) pending(t task, trust *bundle.Trust) (bool, error) {
 	if err != nil || trust == nil {
 		return true, err
 	}
-	data, err := r.read(dist.Bundle(t.of), maxStatement)
+	data, err := r.read(t.bundle, maxStatement)
 	if errors.Is(err, fs.ErrNotExist) {
 		return true, nil
 	} else if err != nil {
@@ -243,9 +266,13 @@ func (r *release) held(rec artifact.Record) error {
 		return err
 	}
 	defer f.Close()
+	return held(f, rec.Name, rec.Digest, rec.Size)
+}
+
+func held(f io.Reader, name string, want artifact.Digest, bytes int64) error {
 	digest, size, err := artifact.DigestReader(f)
-	if err == nil && (digest != rec.Digest || size != rec.Size) {
-		err = fmt.Errorf("%w: %s has the digest %s: build again, or take it anew", ErrMismatch, rec.Name, digest)
+	if err == nil && (digest != want || size != bytes) {
+		err = fmt.Errorf("%w: %s has the digest %s: build again, or take it anew", ErrMismatch, name, digest)
 	}
 	return err
 }
@@ -268,6 +295,9 @@ func (r *release) handOut(hand Hand) error {
 func (r *release) write(name string, data []byte) error {
 	if old, err := r.read(name, int64(len(data))); err == nil && bytes.Equal(old, data) {
 		return nil
+	}
+	if err := r.folders(path.Dir(name)); err != nil {
+		return err
 	}
 	return store.WriteFile(filepath.Join(r.dir, name), 0o644, func(w io.Writer) error {
 		_, err := w.Write(data)

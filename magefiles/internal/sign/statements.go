@@ -18,26 +18,36 @@ const maxStatement = 64 << 20
 // document is the statement that an artifact's bill of materials is that of
 // the artifact.
 func (r *release) document(rec artifact.Record) (signing.Content, error) {
-	name := dist.Document(rec, "")
+	return r.describes(dist.Document(rec, ""), rec.Documents, intoto.Subject{Name: rec.Name, Digest: sha256Of(rec.Digest)})
+}
+
+// describes is the statement that the document called name, one of those
+// listed, is that of the subject.
+func (r *release) describes(name string, documents []artifact.File, of intoto.Subject) (signing.Content, error) {
 	data, err := r.read(name, maxStatement)
 	if err != nil {
 		return signing.Content{}, err
 	}
-	listed := slices.ContainsFunc(rec.Documents, func(f artifact.File) bool {
+	listed := slices.ContainsFunc(documents, func(f artifact.File) bool {
 		return f.Name == name && f.Digest == artifact.DigestBytes(data)
 	})
 	if !listed {
 		return signing.Content{}, fmt.Errorf("%w: %s has the digest %s: build again, or take it anew", ErrMismatch, name, artifact.DigestBytes(data))
 	}
-	statement, err := intoto.Marshal(intoto.Statement{
-		Type: intoto.Type, PredicateType: intoto.SPDX, Predicate: data,
-		Subject: []intoto.Subject{{Name: rec.Name, Digest: intoto.Digests{"sha256": rec.Digest.Hex()}}},
-	})
+	content, err := state(of, intoto.SPDX, data)
 	if err != nil {
 		return signing.Content{}, fmt.Errorf("%s: %w", name, err)
 	}
-	return signing.Statement(statement), nil
+	return content, nil
 }
+
+// state is a statement of ours about one thing.
+func state(of intoto.Subject, predicateType string, predicate []byte) (signing.Content, error) {
+	statement, err := intoto.Marshal(intoto.Statement{Type: intoto.Type, PredicateType: predicateType, Predicate: predicate, Subject: []intoto.Subject{of}})
+	return signing.Statement(statement), err
+}
+
+func sha256Of(d artifact.Digest) intoto.Digests { return intoto.Digests{"sha256": d.Hex()} }
 
 // provenance is signed as it lies there.
 func (r *release) provenance(rec artifact.Record) (signing.Content, error) {
@@ -59,10 +69,17 @@ func (r *release) provenance(rec artifact.Record) (signing.Content, error) {
 // result is signed as it lies there, if it is of the component in this archive:
 // verification takes no result of a tool beside it for that.
 func (r *release) result(rec artifact.Record) (signing.Content, error) {
+	data, _, err := r.audited(rec)
+	return signing.Statement(data), err
+}
+
+// audited reads the test result of a binary of this archive.
+func (r *release) audited(rec artifact.Record) ([]byte, intoto.Statement, error) {
 	name := dist.TestResult(rec)
+	fail := func(err error) ([]byte, intoto.Statement, error) { return nil, intoto.Statement{}, err }
 	data, statement, err := r.statement(name)
 	if err != nil {
-		return signing.Content{}, err
+		return fail(err)
 	}
 	ours := func(s intoto.Subject) bool {
 		return slices.ContainsFunc(rec.Binaries, func(b artifact.Binary) bool {
@@ -76,15 +93,15 @@ func (r *release) result(rec artifact.Record) (signing.Content, error) {
 		err = json.Unmarshal(predicate["configuration"], &configuration)
 	}
 	if err != nil {
-		return signing.Content{}, fmt.Errorf("%w: %s: %w: run mage audit again", ErrMismatch, name, err)
+		return fail(fmt.Errorf("%w: %s: %w: run mage audit again", ErrMismatch, name, err))
 	}
 	about := slices.ContainsFunc(configuration, func(c intoto.Resource) bool {
 		return c.Name == rec.Name && c.Digest["sha256"] == rec.Digest.Hex()
 	})
 	if statement.PredicateType != intoto.TestResult || len(statement.Subject) != 1 || !ours(statement.Subject[0]) || !about {
-		return signing.Content{}, fmt.Errorf("%w: %s is not the test result of the component in %s: run mage audit again, or remove it", ErrMismatch, name, rec.Name)
+		return fail(fmt.Errorf("%w: %s is not the test result of the component in %s: run mage audit again, or remove it", ErrMismatch, name, rec.Name))
 	}
-	return signing.Statement(data), nil
+	return data, statement, nil
 }
 
 func (r *release) statement(name string) ([]byte, intoto.Statement, error) {
