@@ -8,8 +8,10 @@ import (
 	"strings"
 
 	"palisade/attestations/artifact"
+	"palisade/attestations/intoto"
 	"palisade/attestations/policy"
 	"palisade/attestations/provenance"
+	"palisade/attestations/unpack"
 )
 
 // artifact makes the checks of one artifact.
@@ -23,15 +25,8 @@ func (v *verifier) artifact(ctx context.Context, s *subject, r artifact.Record) 
 	// One handle for hashing and for unpacking, so that nothing can be put in
 	// the file's place in between.
 	s.check(Digest, nil, func() (string, error) {
-		var size int64
 		var err error
-		if file, size, err = v.dir.open(r.Name); err != nil {
-			return "", err
-		}
-		d, size, err := digestOfFile(ctx, file, r.Name, size)
-		if err == nil && (d != r.Digest || size != r.Size) {
-			err = fmt.Errorf("%w: %s is %s of %d bytes, not %s of %d", ErrDigest, r.Name, d, size, r.Digest, r.Size)
-		}
+		file, err = v.hashed(ctx, r.Name, r.Digest, r.Size)
 		return r.Digest.String(), err
 	})
 	if file != nil {
@@ -41,24 +36,7 @@ func (v *verifier) artifact(ctx context.Context, s *subject, r artifact.Record) 
 		got, err := v.signature(r.Name, r.Digest, ErrSignature)
 		return got.String(), err
 	})
-	bundle, wanted := bundleOf(r.Name+spdxSuffix), v.policy.Requires(policy.SPDX)
-	switch {
-	case !wanted && !v.dir.has(bundle) && !v.dir.has(r.Name+spdxSuffix):
-		s.skip(SPDX, "the policy does not demand it, and it is not there")
-	case !wanted && !v.dir.has(bundle):
-		// What nobody signed as an attestation is in the index all the same.
-		if _, err := v.listedDocument(r); err != nil {
-			s.check(SPDX, nil, func() (string, error) { return "", err })
-		} else {
-			s.skip(SPDX, "the policy does not demand it, and "+bundle+" is not there")
-		}
-	default:
-		s.check(SPDX, []Check{Digest}, func() (_ string, err error) {
-			var got signed
-			got, doc, err = v.attestedDocument(r)
-			return got.String(), err
-		})
-	}
+	doc = v.described(s, r.Name, r.Documents, subjectOf(r.Name, r.Digest))
 	s.check(Provenance, []Check{Digest}, func() (_ string, err error) {
 		var got signed
 		got, said, err = v.attestedProvenance(r)
@@ -103,20 +81,59 @@ func (v *verifier) artifact(ctx context.Context, s *subject, r artifact.Record) 
 	}
 }
 
+// described makes the check of the bill of materials of what lies in the file
+// of that name.
+func (v *verifier) described(s *subject, file string, documents []artifact.File, of intoto.Subject) (doc document) {
+	name := file + spdxSuffix
+	bundle, wanted := bundleOf(name), v.policy.Requires(policy.SPDX)
+	switch {
+	case !wanted && !v.dir.has(bundle) && !v.dir.has(name):
+		s.skip(SPDX, "the policy does not demand it, and it is not there")
+	case !wanted && !v.dir.has(bundle):
+		// What nobody signed as an attestation is in the index all the same.
+		if _, err := v.listedDocument(name, documents); err != nil {
+			s.check(SPDX, nil, func() (string, error) { return "", err })
+		} else {
+			s.skip(SPDX, "the policy does not demand it, and "+bundle+" is not there")
+		}
+	default:
+		s.check(SPDX, []Check{Digest}, func() (_ string, err error) {
+			var got signed
+			got, doc, err = v.attestedDocument(file, documents, of)
+			return got.String(), err
+		})
+	}
+	return doc
+}
+
+// hashed opens the file of that name, which has to have that digest and size,
+// and was read once. It is to be closed if it is not nil, whatever the error.
+func (v *verifier) hashed(ctx context.Context, name string, want artifact.Digest, length int64) (*os.File, error) {
+	file, size, err := v.dir.open(name)
+	if err != nil {
+		return nil, err
+	}
+	d, size, err := digestOfFile(ctx, file, name, size)
+	if err == nil && (d != want || size != length) {
+		err = fmt.Errorf("%w: %s is %s of %d bytes, not %s of %d", ErrDigest, name, d, size, want, length)
+	}
+	return file, err
+}
+
 // unpack reads an archive. Few binaries are held whole at a time.
 func (v *verifier) unpack(ctx context.Context, r artifact.Record, file *os.File) (insideOf, error) {
 	var largest int64
 	for _, b := range r.Binaries {
 		largest = max(largest, b.Size)
 	}
-	if largest > maxMember {
+	if largest > unpack.MaxMember {
 		return insideOf{}, fmt.Errorf("%w: a binary of %d bytes", ErrTooLarge, largest)
 	}
 	if err := v.memory.Acquire(ctx, largest); err != nil {
 		return insideOf{}, err
 	}
 	defer v.memory.Release(largest)
-	return unpack(ctx, r, io.NewSectionReader(file, 0, r.Size))
+	return lookInside(ctx, r, io.NewSectionReader(file, 0, r.Size))
 }
 
 // loose holds what lies in bin against the archive's own binaries.

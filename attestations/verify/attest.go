@@ -54,33 +54,32 @@ func subjectOf(name string, d artifact.Digest) intoto.Subject {
 // was signed.
 type document struct{ beside, signed []byte }
 
-// attestedDocument verifies the bill of materials. That both are one is for
-// same to tell, which takes a while.
-func (v *verifier) attestedDocument(r artifact.Record) (signed, document, error) {
-	name := r.Name + spdxSuffix
+// attestedDocument verifies the bill of materials of what lies in the file of
+// that name. That both are one is for same to tell, which takes a while.
+func (v *verifier) attestedDocument(file string, documents []artifact.File, of ...intoto.Subject) (signed, document, error) {
+	name := file + spdxSuffix
 	s, statement, err := v.attested(name, intoto.SPDX)
 	if err == nil {
-		err = about(statement, subjectOf(r.Name, r.Digest))
+		err = about(statement, of...)
 	}
 	if err != nil {
 		return signed{}, document{}, err
 	}
-	data, err := v.listedDocument(r)
+	data, err := v.listedDocument(name, documents)
 	if err != nil {
 		return signed{}, document{}, err
 	}
 	return s, document{data, statement.Predicate}, nil
 }
 
-// listedDocument reads the bill of materials beside the artifact, which must be
-// the one that release.json names.
-func (v *verifier) listedDocument(r artifact.Record) ([]byte, error) {
-	name := r.Name + spdxSuffix
+// listedDocument reads the bill of materials of that name, which must be the
+// one of these that release.json names.
+func (v *verifier) listedDocument(name string, documents []artifact.File) ([]byte, error) {
 	data, err := v.dir.read(name, maxStatement)
 	if err != nil {
 		return nil, err
 	}
-	if !slices.ContainsFunc(r.Documents, func(f artifact.File) bool {
+	if !slices.ContainsFunc(documents, func(f artifact.File) bool {
 		return f.Name == name && f.Digest == artifact.DigestBytes(data)
 	}) {
 		return nil, fmt.Errorf("%w: %s has not the digest that release.json names", ErrDocument, name)

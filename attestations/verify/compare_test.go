@@ -90,7 +90,7 @@ func (v *verifier) bundles(b *testing.B, r artifact.Record) error {
 		_, err = v.signature(r.Name, d, ErrSignature)
 	}
 	if err == nil {
-		_, _, err = v.attestedDocument(r)
+		_, _, err = v.attestedDocument(r.Name, r.Documents, subjectOf(r.Name, r.Digest))
 	}
 	if err == nil {
 		_, _, err = v.attestedProvenance(r)

@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"palisade/attestations/artifact"
+	"palisade/attestations/unpack"
 )
 
 // An insideOf is what was found in an archive.
@@ -29,15 +30,15 @@ type found struct {
 	err             error
 }
 
-// unpack reads the archive of r from f and gathers what it holds.
-func unpack(ctx context.Context, r artifact.Record, f *io.SectionReader) (insideOf, error) {
+// lookInside reads the archive of r from f and gathers what it holds.
+func lookInside(ctx context.Context, r artifact.Record, f *io.SectionReader) (insideOf, error) {
 	in := insideOf{binaries: map[string]found{}}
 	isBinary := func(m artifact.File) bool {
 		return slices.ContainsFunc(r.Binaries, func(b artifact.Binary) bool { return b.Name == path.Base(m.Name) && b.Digest == m.Digest })
 	}
 	u := newUnpacker(r.Members, isBinary, func(m artifact.File, content []byte) error {
 		in.members = append(in.members, m)
-		if content == nil && (m.Mode != plainMode || strings.EqualFold(path.Ext(m.Name), ".exe")) {
+		if content == nil && isProgram(m) {
 			in.programs = append(in.programs, m.Name)
 		}
 		if content != nil {
@@ -49,11 +50,16 @@ func unpack(ctx context.Context, r artifact.Record, f *io.SectionReader) (inside
 	})
 	switch {
 	case strings.HasSuffix(r.Name, ".tar.gz"):
-		return in, u.tarGz(cancelled{ctx, f})
+		return in, u.tarGz(unpack.Cancellable(ctx, f))
 	case strings.HasSuffix(r.Name, ".zip"):
 		return in, u.zipped(f, f.Size())
 	}
 	return in, fmt.Errorf("%w: %s is neither .tar.gz nor .zip", ErrArchive, r.Name)
+}
+
+// isProgram reports whether some system runs a file like f.
+func isProgram(f artifact.File) bool {
+	return f.Mode != fmt.Sprintf("%04o", unpack.PlainMode) || strings.EqualFold(path.Ext(f.Name), ".exe")
 }
 
 // readBinary reads build info as release.json has it.

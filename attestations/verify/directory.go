@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"palisade/attestations/artifact"
+	"palisade/attestations/unpack"
 )
 
 // Names of what a release has once.
@@ -144,25 +145,12 @@ func digestOfFile(ctx context.Context, f io.Reader, name string, size int64) (ar
 	if size > maxArtifact {
 		return artifact.Digest{}, 0, fmt.Errorf("%w: %s has %d bytes", ErrTooLarge, name, size)
 	}
-	return artifact.DigestReader(io.LimitReader(cancelled{ctx, f}, maxArtifact+1))
+	return artifact.DigestReader(io.LimitReader(unpack.Cancellable(ctx, f), maxArtifact+1))
 }
 
 func (d directory) has(name string) bool {
 	_, err := d.root.Lstat(name)
 	return err == nil
-}
-
-// A cancelled reader stops when its context does.
-type cancelled struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-func (c cancelled) Read(p []byte) (int, error) {
-	if err := c.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return c.r.Read(p)
 }
 
 // listing says which files a release of these artifacts has: true for those
@@ -228,7 +216,7 @@ func (d directory) compare(want map[string]bool) error {
 
 // checkSums holds SHA256SUMS against the digests that are known: it names
 // every artifact, and nothing with another digest.
-func checkSums(data []byte, known map[string]artifact.Digest, records []artifact.Record) error {
+func checkSums(data []byte, known map[string]artifact.Digest, names []string) error {
 	seen := map[string]bool{}
 	lines := bufio.NewScanner(bytes.NewReader(data))
 	for lines.Scan() {
@@ -247,9 +235,9 @@ func checkSums(data []byte, known map[string]artifact.Digest, records []artifact
 	if err := lines.Err(); err != nil {
 		return fmt.Errorf("%w: %w", ErrSums, err)
 	}
-	for _, r := range records {
-		if !seen[r.Name] {
-			return fmt.Errorf("%w: it does not name %s", ErrSums, r.Name)
+	for _, name := range names {
+		if !seen[name] {
+			return fmt.Errorf("%w: it does not name %s", ErrSums, name)
 		}
 	}
 	return nil

@@ -5,8 +5,10 @@
 // policy and, where certificates are used, a trusted root: no network, no
 // clock, no program of others, and nothing of what builds.
 //
-// Release verifies a directory, File one artifact in it. Both read names from
+// Release verifies a directory, File one artifact or image in it. Both read names from
 // outside through os.Root, follow no symbolic link, and bound everything.
+// Image verifies an image that is in a registry, without the release that it is
+// of; package registry reaches one.
 //
 // # Checks
 //
@@ -49,6 +51,28 @@
 //  13. loose: the binaries in bin and their documents are those of the archive
 //     (ErrLoose).
 //
+// Of each container image the same, where it differs as follows, and one more:
+//
+//  7. record: its provenance says what the index says, and so does that of each
+//     archive that it is made of.
+//  8. policy: the provenance of the image and those of the archives are acceptable.
+//  9. members: the file is an OCI image layout that is whole, and nothing else
+//     (ErrImage, with the errors of package ocilayout and those of an archive);
+//     index, manifests, configurations and layers are those of the index, to the
+//     byte (ErrImage), and so are the files in the layers (ErrMember); annotations
+//     and labels say what it is; it runs as a user who is not root and who may
+//     write to its volumes and /tmp alone, and can run its binaries alone (ErrImage).
+//  10. binaries: of each platform they are those of its archive, and nothing else
+//     can be run (ErrBuildInfo); so are the licences of the component and the
+//     archive's bill of materials (ErrImage).
+//  11. contents: the bill of materials lists these files, platforms and certificates,
+//     and refers to the bills of the archives that the image holds (ErrContents).
+//  12. test-result: those of the archives.
+//  14. carried: the bundles that registries carry with the index and the manifests
+//     are signed, each about that digest alone, and say what is said of the file; a
+//     test result is of the component's own binary in an archive of the image.
+//     The folder that holds them may be left out as a whole.
+//
 // A check whose ground another one took away is not made, and is shown as SKIP. So
 // is 5 where the policy does not demand it and there is no attestation; a document
 // that lies there is held against the index all the same (ErrDocument).
@@ -71,10 +95,18 @@
 // A.test-result.json and A.test-result.sigstore.json; once there are release.json,
 // release.json.sigstore.json, SHA256SUMS and, for others, cosign.pub and
 // trusted_root.json. The last two are not read: trust does not come with what is
-// to be trusted.
+// to be trusted. Beside an image I.oci.tar lie the same but a test result, and the
+// folder I.oci.d: in it, for the index and each manifest, a folder called by the
+// hexadecimal digits of its digest with signature.sigstore.json,
+// spdx.sigstore.json, provenance.sigstore.json and, where an audit ran,
+// test-result.sigstore.json.
 package verify
 
-import "errors"
+import (
+	"errors"
+
+	"palisade/attestations/unpack"
+)
 
 // ErrRefused is wrapped by every error of Release and File that means: do not
 // use it. The others mean that nothing could be told.
@@ -97,14 +129,15 @@ var (
 	ErrDocument       = errors.New("file is not what the attestation beside it holds")
 	ErrProvenance     = errors.New("provenance is not well-formed")
 	ErrRecord         = errors.New("provenance does not say what release.json says")
-	ErrArchive        = errors.New("malformed archive")
-	ErrMemberName     = errors.New("archive member with an unsafe name")
-	ErrMemberType     = errors.New("archive member that is neither file nor folder")
-	ErrDuplicate      = errors.New("archive member is there twice")
-	ErrTooLarge       = errors.New("larger than anything that is read here")
+	ErrArchive        = unpack.ErrArchive
+	ErrMemberName     = unpack.ErrName
+	ErrMemberType     = unpack.ErrType
+	ErrDuplicate      = unpack.ErrDuplicate
+	ErrTooLarge       = unpack.ErrTooLarge
 	ErrMember         = errors.New("archive does not hold what release.json says")
 	ErrBuildInfo      = errors.New("binary does not hold what release.json says")
 	ErrContents       = errors.New("bill of materials does not say what the artifact holds")
 	ErrTestResult     = errors.New("test result is not well-formed")
+	ErrImage          = errors.New("image is not what is said of it, or breaks a rule of images")
 	ErrLoose          = errors.New("file in bin is not that of the archive")
 )

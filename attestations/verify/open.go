@@ -25,11 +25,17 @@ type Trust struct {
 // opener opens what p accepts, of which there must be something: a policy that
 // nothing could pass tells nothing of a release.
 func (t Trust) opener(p policy.Policy) (opener, error) {
+	trust, err := t.Bundles(p)
+	return bundles{trust}, err
+}
+
+// Bundles is whose bundles p believes, with what t adds: an error if nobody's.
+func (t Trust) Bundles(p policy.Policy) (bundle.Trust, error) {
 	s := p.Signers()
 	trust := bundle.Trust{Root: t.Root, RequireLog: s.Log, RequireTimestamp: s.Timestamp, Keys: slices.Clone(s.Keys)}
 	if s.Given {
 		if len(t.Keys) == 0 && len(s.Keys) == 0 && len(s.Identities) == 0 {
-			return nil, fmt.Errorf("policy %s: %w: it wants a key to be given, and there is none", p.Name(), bundle.ErrTrust)
+			return bundle.Trust{}, fmt.Errorf("policy %s: %w: it wants a key to be given, and there is none", p.Name(), bundle.ErrTrust)
 		}
 		trust.Keys = append(trust.Keys, t.Keys...)
 	}
@@ -37,9 +43,9 @@ func (t Trust) opener(p policy.Policy) (opener, error) {
 		trust.Identities = append(trust.Identities, bundle.Identity{Issuer: i.Issuer, Subject: i.Subject, SubjectPattern: i.Pattern})
 	}
 	if err := trust.Validate(); err != nil {
-		return nil, fmt.Errorf("policy %s: %w", p.Name(), err)
+		return bundle.Trust{}, fmt.Errorf("policy %s: %w", p.Name(), err)
 	}
-	return bundles{trust}, nil
+	return trust, nil
 }
 
 // An opener opens Sigstore bundles: what it returns was signed by somebody

@@ -16,9 +16,10 @@ import (
 
 	"palisade/attestations/artifact"
 	"palisade/attestations/policy"
+	"palisade/attestations/unpack"
 )
 
-// Release verifies the release in dir: every check of every artifact. The
+// Release verifies the release in dir: every check of every artifact and image. The
 // error wraps ErrRefused, and the sentinel of every refusal, unless nothing
 // could be told; the report says as much as was seen, whatever the error.
 func Release(ctx context.Context, dir string, p policy.Policy, t Trust) (Report, error) {
@@ -27,7 +28,8 @@ func Release(ctx context.Context, dir string, p policy.Policy, t Trust) (Report,
 
 // File verifies one artifact of the release that lies in its folder, as
 // Release would, with release.json beside it. Of the other artifacts nothing is
-// looked at, and their files need not be there, nor SHA256SUMS. The index
+// looked at, and their files need not be there, nor SHA256SUMS. Of an image it
+// takes what is said of the archives that it is made of, but not these. The index
 // itself stands for the whole release.
 func File(ctx context.Context, name string, p policy.Policy, t Trust) (Report, error) {
 	only := filepath.Base(name)
@@ -64,6 +66,7 @@ func verifyWith(ctx context.Context, dir, only string, p policy.Policy, open ope
 		return report, fmt.Errorf("verifying %s: %w: %w", dir, ErrRefused, err)
 	}
 	report.Passed, report.now, report.inputs = true, now, v.inputs()
+	report.resource = ResourceURI(report.Distribution, v.indexDigest)
 	return report, nil
 }
 
@@ -82,7 +85,7 @@ type verifier struct {
 }
 
 func newVerifier(dir directory, p policy.Policy, open opener, now time.Time) *verifier {
-	return &verifier{dir: dir, policy: p, open: open, now: now, memory: semaphore.NewWeighted(maxMember), opened: map[string]artifact.Digest{}}
+	return &verifier{dir: dir, policy: p, open: open, now: now, memory: semaphore.NewWeighted(unpack.MaxMember), opened: map[string]artifact.Digest{}}
 }
 
 // run makes every check and returns the refusals.
@@ -95,13 +98,13 @@ func (v *verifier) run(ctx context.Context, report *Report, only string) error {
 		index, detail, err = v.index(report)
 		return detail, err
 	})
-	var records []artifact.Record
+	var what selection
 	whole.check(Files, []Check{Index}, func() (string, error) {
 		var err error
-		if records, err = chosen(index, only); err != nil {
+		if what, err = chosen(index, only); err != nil {
 			return "", err
 		}
-		return v.files(index, records, only)
+		return v.files(index, what, only)
 	})
 	report.Lines = whole.lines
 	if index == nil {
@@ -112,26 +115,26 @@ func (v *verifier) run(ctx context.Context, report *Report, only string) error {
 	if only == "" {
 		report.subjects = append(report.subjects, subjectOf(indexName, v.indexDigest))
 	}
-	subjects := make([]subject, len(records))
-	each(records, func(i int, r artifact.Record) {
-		subjects[i].name = r.Name
-		v.artifact(ctx, &subjects[i], r)
+	subjects := make([]subject, len(what.records)+len(what.images))
+	each(what.records, func(n int, r artifact.Record) { v.artifact(ctx, subjects[n].of(r.Name, r.Digest), r) })
+	each(what.images, func(n int, i artifact.Image) {
+		v.image(ctx, subjects[len(what.records)+n].of(i.Name, i.Digest), i, index.Artifacts)
 	})
-	for i, r := range records {
-		report.Lines = append(report.Lines, subjects[i].lines...)
-		report.subjects = append(report.subjects, subjectOf(r.Name, r.Digest))
-		refusals = append(refusals, subjects[i].refusals...)
+	for _, s := range subjects {
+		report.Lines = append(report.Lines, s.lines...)
+		report.subjects = append(report.subjects, subjectOf(s.name, s.digest))
+		refusals = append(refusals, s.refusals...)
 	}
 	return errors.Join(refusals...)
 }
 
-// each calls do for every record, as many at a time as there are processors.
-func each(records []artifact.Record, do func(i int, r artifact.Record)) {
+// each calls do for every element, as many at a time as there are processors.
+func each[T any](list []T, do func(n int, t T)) {
 	var group errgroup.Group
 	group.SetLimit(runtime.GOMAXPROCS(0))
-	for i, r := range records {
+	for n, t := range list {
 		group.Go(func() error {
-			do(i, r)
+			do(n, t)
 			return nil
 		})
 	}
@@ -166,25 +169,48 @@ func (v *verifier) index(report *Report) (*artifact.Manifest, string, error) {
 	return m, s.String(), nil
 }
 
-// chosen are the records to verify: all, or the one of that name.
-func chosen(index *artifact.Manifest, only string) ([]artifact.Record, error) {
+// A selection is what is verified of a release.
+type selection struct {
+	records []artifact.Record
+	images  []artifact.Image
+}
+
+// names are those of the files that are selected.
+func (s selection) names() (all []string) {
+	for _, r := range s.records {
+		all = append(all, r.Name)
+	}
+	for _, i := range s.images {
+		all = append(all, i.Name)
+	}
+	return all
+}
+
+// chosen is what to verify: all, or what has that name.
+func chosen(index *artifact.Manifest, only string) (selection, error) {
 	if only == "" {
-		return index.Artifacts, nil
+		return selection{index.Artifacts, index.Images}, nil
 	}
 	for _, r := range index.Artifacts {
 		if r.Name == only {
-			return []artifact.Record{r}, nil
+			return selection{records: []artifact.Record{r}}, nil
 		}
 	}
-	return nil, fmt.Errorf("%w: %.300q", ErrUnlisted, only)
+	for _, i := range index.Images {
+		if i.Name == only {
+			return selection{images: []artifact.Image{i}}, nil
+		}
+	}
+	return selection{}, fmt.Errorf("%w: %.300q", ErrUnlisted, only)
 }
 
-func (v *verifier) files(index *artifact.Manifest, records []artifact.Record, only string) (string, error) {
+func (v *verifier) files(index *artifact.Manifest, what selection, only string) (string, error) {
 	required := func(suffix string) bool {
 		return suffix == spdxSuffix && v.policy.Requires(policy.SPDX) || suffix == provenanceSuffix ||
 			suffix == resultSuffix && v.policy.Requires(policy.TestResult)
 	}
-	want := listing(records, only == "" && v.dir.has(binFolder), required)
+	want := listing(what.records, only == "" && v.dir.has(binFolder), required)
+	v.listImages(want, what.images, required)
 	if only == "" {
 		if err := v.dir.compare(want); err != nil {
 			return "", err
@@ -204,8 +230,14 @@ func (v *verifier) files(index *artifact.Manifest, records []artifact.Record, on
 			known[f.Name] = f.Digest
 		}
 	}
-	if err := checkSums(data, known, records); err != nil {
+	for _, i := range index.Images {
+		known[i.Name] = i.Digest
+		for _, f := range i.Documents {
+			known[f.Name] = f.Digest
+		}
+	}
+	if err := checkSums(data, known, what.names()); err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("%d artifacts", len(records)), nil
+	return fmt.Sprintf("%d artifacts", len(what.names())), nil
 }

@@ -31,11 +31,12 @@ const (
 	Contents
 	TestResult
 	Loose
+	Carried
 )
 
 var checkNames = [...]string{
 	Index: "index", Files: "files", Digest: "digest", Signature: "signature", SPDX: "spdx", Provenance: "provenance", Record: "record",
-	Policy: "policy", Members: "members", Binaries: "binaries", Contents: "contents", TestResult: "test-result", Loose: "loose",
+	Policy: "policy", Members: "members", Binaries: "binaries", Contents: "contents", TestResult: "test-result", Loose: "loose", Carried: "carried",
 }
 
 // String is the check's name.
@@ -71,15 +72,17 @@ type Line struct {
 // A Report is what was checked, line by line: of the release first, then by
 // artifact in the order of the index and by number.
 type Report struct {
-	Policy       string          `json:"policy"`       // its name
-	PolicyDigest artifact.Digest `json:"policyDigest"` // of its file
-	Distribution string          `json:"distribution"` // as the index has it; empty where that was refused
-	Release      string          `json:"release"`      // digest of release.json; empty where it could not be read
-	Passed       bool            `json:"passed"`       // no line is FAIL, and an artifact passed
+	Policy       string          `json:"policy"`          // its name
+	PolicyDigest artifact.Digest `json:"policyDigest"`    // of its file
+	Distribution string          `json:"distribution"`    // as the index has it; empty where that was refused
+	Release      string          `json:"release"`         // digest of release.json; empty where it could not be read
+	Image        string          `json:"image,omitempty"` // digest of the index of an image, which a tag may name no longer
+	Passed       bool            `json:"passed"`          // no line is FAIL, and an artifact passed
 	Lines        []Line          `json:"lines"`
 
 	// What Summary says, which only a verification can.
 	now      time.Time
+	resource string
 	subjects []intoto.Subject
 	inputs   []intoto.Resource
 }

@@ -9,7 +9,6 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -31,6 +30,7 @@ const (
 // make what a mistaken or bribed signer would sign.
 type world struct {
 	artifacts []*made
+	image     *madeImage // nil if there is none
 	builder   provenance.Builder
 	run       provenance.Run
 	signer    func(t testing.TB, c signing.Content, of string) []byte // of names the file that the bundle will be in
@@ -119,7 +119,7 @@ func (w *world) write(t testing.TB) string {
 	t.Helper()
 	dir := t.TempDir()
 	put := func(name string, data []byte) {
-		if err := os.WriteFile(filepath.Join(dir, name), data, 0o644); err != nil {
+		if err := writeTestFile(filepath.Join(dir, name), string(data)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -164,6 +164,9 @@ func (w *world) write(t testing.TB) string {
 		}
 	}
 	index.Sort()
+	if w.image != nil {
+		w.image.write(t, w, index, &sums, put, attest)
+	}
 	data, err := index.Encode()
 	if err != nil {
 		t.Fatal(err)
@@ -200,7 +203,7 @@ timestamp: not-required
 maximum-age: unlimited
 attestations: [spdx, provenance]
 builders: [` + workstation + `]
-build-types: [` + provenance.BuildType + `]
+build-types: [` + provenance.BuildType + `, ` + provenance.ImageBuildType + `]
 hermetic: required
 clean-tree: required
 accept:

@@ -3,13 +3,22 @@ package verify
 import (
 	"fmt"
 	"slices"
+
+	"palisade/attestations/artifact"
 )
 
 // A subject is what lines are about: an artifact, or the release as a whole.
 type subject struct {
 	name     string
+	digest   artifact.Digest // of its file; zero of the release as a whole
 	lines    []Line
 	refusals []error
+}
+
+// of names the artifact that s is about.
+func (s *subject) of(name string, d artifact.Digest) *subject {
+	s.name, s.digest = name, d
+	return s
 }
 
 // check makes a check and adds its line, if the checks that it needs passed.

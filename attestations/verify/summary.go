@@ -18,27 +18,37 @@ import (
 const Level = vsa.BuildLevel1
 
 // Summary is the statement that this verification passed, of release.json and
-// every artifact, or of the one that File was asked for. verifier and policyURI
+// every artifact, or of the one that File was asked for, or of the index and the
+// manifests of an image in a registry. verifier and policyURI
 // name who says so and what it was held against; whoever signs it answers for
 // that. Of a report that did not pass there is none.
 func (r Report) Summary(verifier, policyURI string) (intoto.Statement, error) {
 	if !r.Passed {
 		return intoto.Statement{}, fmt.Errorf("summing up a verification: %w", ErrRefused)
 	}
-	release, err := artifact.ParseDigest(r.Release)
-	if err != nil || r.now.IsZero() {
-		return intoto.Statement{}, errors.Join(errors.New("summing up a verification: the report is none of Release or File"), err)
+	if r.resource == "" || r.now.IsZero() {
+		return intoto.Statement{}, errors.New("summing up a verification: the report is none of Release, File or Image")
 	}
 	return vsa.Summary{
 		Verifier: vsa.Verifier{ID: verifier}, Time: r.now.UTC().Truncate(time.Second),
-		ResourceURI: ResourceURI(r.Distribution, release),
+		ResourceURI: r.resource,
 		Policy:      intoto.Resource{URI: policyURI, Digest: intoto.Digests{"sha256": r.PolicyDigest.Hex()}},
 		Inputs:      r.inputs, Result: vsa.Passed, Levels: []string{Level}, SLSAVersion: vsa.SLSAVersion,
 	}.Statement(r.subjects)
 }
 
+// Resource is what a summary of r is of: ResourceURI or ImageURI. It is empty of
+// what did not pass.
+func (r Report) Resource() string { return r.resource }
+
 // ResourceURI is a release, as a package URL: the distribution's name and the
 // digest of release.json, which no other release has.
 func ResourceURI(distribution string, release artifact.Digest) string {
 	return "pkg:generic/" + url.PathEscape(distribution) + "?checksum=" + release.String()
+}
+
+// ImageURI is an image, as a package URL: the component's name and the digest of
+// the index, wherever that lies.
+func ImageURI(component string, index artifact.Digest) string {
+	return "pkg:oci/" + url.PathEscape(component) + "@" + index.String()
 }

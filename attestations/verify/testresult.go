@@ -58,17 +58,21 @@ func (v *verifier) verdict(r artifact.Record) (signed, policy.Audit, error) {
 	if err != nil {
 		return fail(fmt.Errorf("%w: %s: %w", ErrTestResult, name, err))
 	}
-	if !slices.ContainsFunc(result.Configuration, func(c intoto.Resource) bool {
-		return c.Name == r.Name && c.Digest["sha256"] == r.Digest.Hex()
-	}) {
+	if !result.names(r.Name, r.Digest) {
 		return fail(fmt.Errorf("%w: %s is not of this archive", ErrSubject, name))
 	}
-	checks, err := result.checks(r.Component)
+	audit, err := result.audit(r.Component)
 	if err != nil {
 		return fail(fmt.Errorf("%w: %s: %w", ErrTestResult, name, err))
 	}
-	skipped := len(result.Findings) - len(result.PassedTests) - len(result.FailedTests)
-	return s, policy.Audit{Ran: true, Passed: result.Result == "PASSED", Checks: checks, Skipped: skipped}, v.beside(name, s.payload)
+	return s, audit, v.beside(name, s.payload)
+}
+
+// audit is what a policy judges of a result of component.
+func (r testResult) audit(component string) (policy.Audit, error) {
+	checks, err := r.checks(component)
+	skipped := len(r.Findings) - len(r.PassedTests) - len(r.FailedTests)
+	return policy.Audit{Ran: true, Passed: r.Result == "PASSED", Checks: checks, Skipped: skipped}, err
 }
 
 // checks is the digest of the checks of component that the result is of: the
@@ -78,6 +82,21 @@ func (r testResult) checks(component string) (artifact.Digest, error) {
 		return artifact.Digest{}, fmt.Errorf("its configuration does not begin with the checks of %s", component)
 	}
 	return artifact.ParseDigest("sha256:" + r.Configuration[0].Digest["sha256"])
+}
+
+// names reports whether the configuration names that as what was tested.
+func (r testResult) names(name string, d artifact.Digest) bool {
+	return slices.ContainsFunc(r.Configuration, func(c intoto.Resource) bool {
+		return c.Name == name && c.Digest["sha256"] == d.Hex()
+	})
+}
+
+// ran reports whether the configuration names the archive r, and its component's
+// own binary as what was run.
+func (r testResult) ran(of artifact.Record) bool {
+	return r.names(of.Name, of.Digest) && slices.ContainsFunc(of.Binaries, func(b artifact.Binary) bool {
+		return b.Name == of.Component && r.names(b.Name, b.Digest)
+	})
 }
 
 // parseResult reads a predicate that says one thing: its verdict is that of

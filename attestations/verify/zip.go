@@ -9,6 +9,8 @@ import (
 	"io"
 	"io/fs"
 	"strings"
+
+	"palisade/attestations/unpack"
 )
 
 // zipped reads a zip archive. A zip file says everything twice, at its end and
@@ -28,6 +30,7 @@ func (u *unpacker) zipped(r io.ReaderAt, size int64) error {
 		packed = bufio.NewReaderSize(r, 1<<16)
 		return flate.NewReader(packed)
 	})
+	var wall unpack.Wall
 	at, listed := int64(0), int64(0)
 	for _, f := range z.File {
 		if at, err = zipLocal(r, f, at); err != nil {
@@ -36,12 +39,15 @@ func (u *unpacker) zipped(r io.ReaderAt, size int64) error {
 		listed += 46 + int64(len(f.Name)) + int64(len(f.Extra))
 		e, err := zipEntry(f)
 		if err == nil {
+			err = wall.Enter(e)
+		}
+		if err == nil {
 			err = u.enter(e)
 		}
 		if err != nil {
 			return err
 		}
-		if e.folder {
+		if e.Folder {
 			continue
 		}
 		content, err := f.Open()
@@ -50,7 +56,7 @@ func (u *unpacker) zipped(r io.ReaderAt, size int64) error {
 		}
 		err = u.read(content)
 		content.Close()
-		if err == nil && f.Method == zip.Deflate && ended(packed) != nil {
+		if err == nil && f.Method == zip.Deflate && unpack.AtEnd(packed) != nil {
 			err = fmt.Errorf("%w: something follows the compressed data of %.200q", ErrArchive, f.Name)
 		}
 		if err != nil {
@@ -63,12 +69,12 @@ func (u *unpacker) zipped(r io.ReaderAt, size int64) error {
 	return u.finish()
 }
 
-func zipEntry(f *zip.File) (entry, error) {
-	e := entry{name: f.Name, mode: int64(f.Mode().Perm()), size: int64(min(f.UncompressedSize64, 1<<62))}
+func zipEntry(f *zip.File) (unpack.Entry, error) {
+	e := unpack.Entry{Name: f.Name, Mode: int64(f.Mode().Perm()), Size: int64(min(f.UncompressedSize64, 1<<62))}
 	switch mode := f.Mode(); {
 	case mode == fs.ModeDir|mode.Perm() && strings.HasSuffix(f.Name, "/"):
-		e.folder, e.name = true, strings.TrimSuffix(f.Name, "/")
-	case !safeName(f.Name):
+		e.Folder, e.Name = true, strings.TrimSuffix(f.Name, "/")
+	case !unpack.SafeName(f.Name):
 		return e, fmt.Errorf("%w: %.200q", ErrMemberName, f.Name)
 	case !mode.IsRegular() || mode != mode.Perm():
 		return e, fmt.Errorf("%w: %.200q has mode %v", ErrMemberType, f.Name, mode)
@@ -76,7 +82,7 @@ func zipEntry(f *zip.File) (entry, error) {
 	if f.Method != zip.Store && f.Method != zip.Deflate || f.Flags&^0x808 != 0 || f.Comment != "" {
 		return e, fmt.Errorf("%w: %.200q is encrypted, compressed in another way, or has a comment", ErrArchive, f.Name)
 	}
-	if (e.folder || f.Method == zip.Store) && f.CompressedSize64 != f.UncompressedSize64 {
+	if (e.Folder || f.Method == zip.Store) && f.CompressedSize64 != f.UncompressedSize64 {
 		return e, fmt.Errorf("%w: %.200q holds %d bytes as %d", ErrArchive, f.Name, f.UncompressedSize64, f.CompressedSize64)
 	}
 	// Another field may give the member another name, or owner.
@@ -86,8 +92,10 @@ func zipEntry(f *zip.File) (entry, error) {
 	return e, nil
 }
 
-// zipEnd is the length of the end of an archive without a comment.
-const zipEnd = 22
+const (
+	maxMembers = unpack.MaxMembers
+	zipEnd     = 22 // length of the end of an archive without a comment
+)
 
 // zipDirectory is where the directory begins, of an archive without a comment
 // and of less than 4 GiB.
