@@ -10,8 +10,8 @@ import (
 	"palisade/magefiles/internal/command"
 )
 
-// Sign signs what is in dist/ and is not signed yet: archives, documents,
-// provenance, test results and the index. It builds and runs nothing.
+// Sign signs what is in dist/ and is not signed yet: archives, images,
+// documents, provenance, test results and the index. It builds and runs nothing.
 func Sign(ctx context.Context) error {
 	return exit(command.Sign(ctx))
 }

@@ -8,12 +8,12 @@ import (
 	"palisade/magefiles/internal/command"
 )
 
-// Verify holds a release, or one artifact of it, against a policy, and refuses
-// with status 3. The policy is a file, or one that ships: workstation, the
-// default, or release. It needs no network and no checkout; vsa is a file for a
-// signed summary of what passed.
-func Verify(ctx context.Context, path, policy, key, trustedRoot, output, vsa *string) error {
-	req, err := command.NewVerifyRequest(path, policy, key, trustedRoot, output, vsa)
+// Verify holds a release, or one artifact of it, or an image in a registry,
+// against a policy, and refuses with status 3. The policy is a file, or one that
+// ships: workstation, the default, or release. It needs no checkout, and no
+// network but for an image; vsa is a file for a signed summary of what passed.
+func Verify(ctx context.Context, path, image, policy, key, trustedRoot, output, vsa *string) error {
+	req, err := command.NewVerifyRequest(path, image, policy, key, trustedRoot, output, vsa)
 	if err == nil {
 		err = command.Verify(ctx, req)
 	}

@@ -57,12 +57,17 @@ type session struct {
 
 // open calls before, if any, while it can still talk to a person.
 func open(sel Selection, hermetic bool, before ...func(*config.Config) error) (*session, error) {
+	return openPlan(sel, hermetic, pipeline.NewPlan, before...)
+}
+
+// openPlan is open with another plan of the selection.
+func openPlan(sel Selection, hermetic bool, planned func(*config.Config, Selection) (*pipeline.Plan, error), before ...func(*config.Config) error) (*session, error) {
 	cfg, err := config.Load()
 	if err != nil {
 		return nil, err
 	}
 	cfg.Hermetic = cfg.Hermetic || hermetic
-	plan, err := pipeline.NewPlan(cfg, sel)
+	plan, err := planned(cfg, sel)
 	if err != nil {
 		return nil, err
 	}
@@ -103,22 +108,21 @@ func Build(ctx context.Context, sel Selection, hermetic, signed bool) error {
 	if err != nil {
 		return outcome(err)
 	}
+	s.admit(records)
+	if err := s.sign(ctx, hand, signed); err != nil {
+		return outcome(err)
+	}
+	s.console.Notef("%d artifacts in %s, %s", len(records), s.config.Dist, time.Since(begun).Round(time.Millisecond))
+	return s.console.Table([]string{"ARTIFACT", "SIZE", "DIGEST", "TIME"}, rows(records))
+}
+
+// admit says of which artifacts the build was not hermetic.
+func (s *session) admit(records []artifact.Record) {
 	for _, r := range records {
 		if !r.Build.Sandbox.Hermetic {
 			s.console.Notef("%s: not hermetic: %s", r.Name, r.Build.Sandbox.Reason)
 		}
 	}
-	if signed {
-		result, err := signDist(ctx, s.config, hand, true)
-		if err != nil {
-			return outcome(err)
-		}
-		s.console.Notef("%s", tally(result))
-	} else {
-		s.console.Notef("what is new is not signed: run mage sign")
-	}
-	s.console.Notef("%d artifacts in %s, %s", len(records), s.config.Dist, time.Since(begun).Round(time.Millisecond))
-	return s.console.Table([]string{"ARTIFACT", "SIZE", "DIGEST", "TIME"}, rows(records))
 }
 
 func rows(records []artifact.Record) [][]string {

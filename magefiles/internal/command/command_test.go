@@ -60,10 +60,12 @@ func TestUsageStartsNothing(t *testing.T) {
 		"component": func() error { return Build(t.Context(), Selection{Component: "promethus"}, false, true) },
 		"platform":  func() error { return Build(t.Context(), Selection{Platform: "linux"}, true, true) },
 		"variant":   func() error { return Reproducible(t.Context(), Selection{Variant: "fast"}) },
+		"image":     func() error { return Image(t.Context(), Selection{Component: "promethus"}, false, true) },
 		"lock":      func() error { return Lock(t.Context(), "promethus") },
 		"bench":     func() error { return Bench(t.Context(), "promethus") },
 		"sbom":      func() error { return SBOM(t.Context(), SBOMRequest{Selection: Selection{Variant: "fast"}}) },
 		"format":    func() error { return SBOM(t.Context(), SBOMRequest{Format: "html"}) },
+		"diff":      func() error { return DiffImage(t.Context(), "a", "b", "html") },
 	} {
 		if err := do(); status(err) != 2 || !strings.Contains(err.Error(), "; there are: ") {
 			t.Errorf("%s: got %v with status %d", name, err, status(err))
@@ -133,7 +135,10 @@ func said(t *testing.T, do func() error) (string, error) {
 
 func TestReport(t *testing.T) {
 	here, there := t.TempDir(), t.TempDir()
-	records := []artifact.Record{{Name: "a.bin", Digest: artifact.DigestBytes([]byte("a"))}, {Name: "b.bin", Digest: artifact.DigestBytes([]byte("b"))}}
+	records := results(
+		[]artifact.Record{{Name: "a.bin", Digest: artifact.DigestBytes([]byte("a"))}},
+		[]artifact.Image{{Name: "b.bin", Digest: artifact.DigestBytes([]byte("b"))}},
+	)
 	for _, dir := range []string{here, there} {
 		for _, name := range []string{"a", "b"} {
 			if err := os.WriteFile(filepath.Join(dir, name+".bin"), []byte(name), 0o644); err != nil {

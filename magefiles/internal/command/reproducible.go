@@ -21,10 +21,11 @@ import (
 var ErrNotReproducible = errors.New("not reproducible")
 
 // Reproducible builds the selection here, in one run, with whatever this
-// machine's caches hold; then again, each artifact in a run of its own, with
-// cold caches, from a copy of the checkout, in other surroundings; and
-// compares all that both left. What was fetched is shared: it is held against
-// its hashes by both.
+// machine's caches hold; then again, each artifact and each image of them in a
+// run of its own, with cold caches, from a copy of the checkout, in other
+// surroundings; and compares all that both left. What was fetched is shared: it
+// is held against its hashes by both. Images are made of whatever is selected
+// for linux and has one: of finished binaries they are a matter of seconds.
 func Reproducible(ctx context.Context, sel Selection) error {
 	cfg, err := config.Load()
 	if err != nil {
@@ -43,11 +44,11 @@ func Reproducible(ctx context.Context, sel Selection) error {
 	}
 	defer remove()
 	here, there := filepath.Join(scratch, "here"), filepath.Join(scratch, "there", "dist")
-	records, err := buildHere(ctx, sel, here)
+	records, images, err := buildHere(ctx, sel, here)
 	if err != nil {
 		return outcome(err)
 	}
-	variations, err := buildThere(ctx, cfg, records, filepath.Join(scratch, "there"))
+	variations, err := buildThere(ctx, cfg, steps(records, images), filepath.Join(scratch, "there"))
 	if err != nil {
 		return fmt.Errorf("building in other surroundings: %w", err)
 	}
@@ -58,23 +59,57 @@ func Reproducible(ctx context.Context, sel Selection) error {
 		}
 		fmt.Fprintf(os.Stderr, "varied %s: %s\n", v.Name, v.Value)
 	}
-	return report(records, here, there)
+	return report(results(records, images), here, there)
 }
 
-func buildHere(ctx context.Context, sel Selection, dist string) ([]artifact.Record, error) {
+func buildHere(ctx context.Context, sel Selection, dist string) ([]artifact.Record, []artifact.Image, error) {
 	se, err := open(sel, false)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer se.console.Close()
 	se.config.Dist = dist
 	se.console.Notef("building here")
-	return se.pipeline.Run(ctx)
+	return se.images(ctx)
 }
 
-// buildThere builds each record's artifact again. The checkout is copied as git
+// A step is a run that makes one thing again.
+type step struct {
+	name string
+	args []string
+}
+
+// steps make each artifact again, and then each image.
+func steps(records []artifact.Record, images []artifact.Image) []step {
+	var all []step
+	for _, r := range records {
+		all = append(all, step{r.Name, []string{"build", "-component=" + r.Component, "-platform=" + r.Platform.String(), "-variant=" + r.Variant, "-sign=false"}})
+	}
+	for _, i := range images {
+		var platforms []string
+		for _, p := range i.Platforms {
+			platforms = append(platforms, p.Platform.String())
+		}
+		all = append(all, step{i.Name, []string{"image", "-component=" + i.Component, "-platform=" + strings.Join(platforms, ","), "-variant=" + i.Variant, "-sign=false"}})
+	}
+	return all
+}
+
+// results are the files that have to be the same.
+func results(records []artifact.Record, images []artifact.Image) []artifact.File {
+	var all []artifact.File
+	for _, r := range records {
+		all = append(all, artifact.File{Name: r.Name, Size: r.Size, Digest: r.Digest})
+	}
+	for _, i := range images {
+		all = append(all, artifact.File{Name: i.Name, Size: i.Size, Digest: i.Digest})
+	}
+	return all
+}
+
+// buildThere does each step there. The checkout is copied as git
 // has it, so that both say of it the same; nothing else can decide the result.
-func buildThere(ctx context.Context, cfg *config.Config, records []artifact.Record, dir string) (variations []surroundings.Variation, err error) {
+func buildThere(ctx context.Context, cfg *config.Config, steps []step, dir string) (variations []surroundings.Variation, err error) {
 	elsewhere := filepath.Join(dir, "another directory", "of some length")
 	if err := checkout.Copy(ctx, cfg.Root, cfg.Git, elsewhere); err != nil {
 		return nil, err
@@ -94,15 +129,15 @@ func buildThere(ctx context.Context, cfg *config.Config, records []artifact.Reco
 	if err != nil {
 		return nil, err
 	}
-	for i, r := range records {
-		fmt.Fprintf(os.Stderr, "building there: %s (%d of %d)\n", r.Name, i+1, len(records))
+	for i, s := range steps {
+		fmt.Fprintf(os.Stderr, "building there: %s (%d of %d)\n", s.name, i+1, len(steps))
 		variations, err = surroundings.Do(ctx, surroundings.Run{
-			Args: []string{self, "build", "-component=" + r.Component, "-platform=" + r.Platform.String(), "-variant=" + r.Variant, "-sign=false"},
+			Args: append([]string{self}, s.args...),
 			Dir:  elsewhere, Home: home, Stderr: os.Stderr,
 			Keep: append(keep(cfg.Fetch), "PALISADE_CACHE="+cache, "PALISADE_DIST="+filepath.Join(dir, "dist")),
 		})
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", r.Name, err)
+			return nil, fmt.Errorf("%s: %w", s.name, err)
 		}
 	}
 	return variations, nil
@@ -121,13 +156,13 @@ func keep(env []string) []string {
 	return kept
 }
 
-// report prints PASS or FAIL for each artifact, and every difference.
-func report(records []artifact.Record, here, there string) error {
+// report prints PASS or FAIL for each result, and every difference.
+func report(results []artifact.File, here, there string) error {
 	differences, err := repro.Compare(here, there)
 	if err != nil {
 		return err
 	}
-	for _, r := range records {
+	for _, r := range results {
 		// The list of differences has an end; the digest has the last word.
 		digest, _, err := artifact.DigestFile(filepath.Join(there, r.Name))
 		result := "PASS"

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"time"
 
 	"palisade/attestations/artifact"
@@ -31,12 +30,9 @@ type summary struct {
 }
 
 // openSummary opens the key first: what it needs is asked for before anything
-// is verified.
-func openSummary(ctx context.Context, cfg *config.Verifying, file, release string, single bool) (*summary, error) {
-	if single {
-		release = filepath.Dir(release)
-	}
-	if within(file, release) {
+// is verified. release is the folder that is verified, if it is one.
+func openSummary(ctx context.Context, cfg *config.Verifying, file, release string) (*summary, error) {
+	if release != "" && within(file, release) {
 		return nil, fmt.Errorf("%w: -vsa=%s lies in the release, where every file that release.json does not list is refused: write it elsewhere", config.ErrUsage, file)
 	}
 	hand, err := keys.Hand(ctx, cfg.Signing, time.Now, asker())
@@ -82,9 +78,8 @@ func (s *summary) write(ctx context.Context, report verify.Report, policyURI str
 }
 
 func (s *summary) readBack(data []byte, st intoto.Statement, report verify.Report) error {
-	release, err := artifact.ParseDigest(report.Release)
-	if err != nil || s.trust == nil {
-		return err
+	if s.trust == nil {
+		return nil
 	}
 	for _, sub := range st.Subject {
 		digest, err := artifact.ParseDigest("sha256:" + sub.Digest["sha256"])
@@ -93,7 +88,7 @@ func (s *summary) readBack(data []byte, st intoto.Statement, report verify.Repor
 		}
 		if _, err := vsa.Open(data, vsa.Want{
 			Trust: *s.trust, Verifier: verifierID, Subject: digest,
-			ResourceURI: verify.ResourceURI(report.Distribution, release), Policy: report.PolicyDigest, Level: verify.Level,
+			ResourceURI: report.Resource(), Policy: report.PolicyDigest, Level: verify.Level,
 		}); err != nil {
 			return err
 		}

@@ -22,41 +22,50 @@ import (
 )
 
 // A VerifyRequest says what to verify, and by what. Path is a release's folder
-// or one artifact in it, by default what "mage build" made; Policy is the name
+// or one artifact in it, by default what "mage build" made; Image is in place of
+// it a reference to an image in a registry; Policy is the name
 // of one that ships or else a file, by default "workstation"; Key is a file
 // with a public key in PEM, by default this user's; TrustedRoot is a file, by
 // default what PALISADE_TRUSTED_ROOT names. Output is "text", the default, or
 // "json". Summary is the file that a summary of what passed is written to.
-type VerifyRequest struct{ Path, Policy, Key, TrustedRoot, Output, Summary string }
+type VerifyRequest struct{ Path, Image, Policy, Key, TrustedRoot, Output, Summary string }
 
 // NewVerifyRequest takes flags, of which nil is one that was not given. One that
 // was given empty is refused: a variable that a script forgot to set must not
 // choose another release or a milder policy.
-func NewVerifyRequest(path, policy, key, trustedRoot, output, vsa *string) (req VerifyRequest, err error) {
-	for _, flag := range []struct {
-		name  string
-		given *string
-		field *string
-	}{
-		{"path", path, &req.Path}, {"policy", policy, &req.Policy}, {"key", key, &req.Key},
-		{"trustedRoot", trustedRoot, &req.TrustedRoot}, {"output", output, &req.Output}, {"vsa", vsa, &req.Summary},
-	} {
+func NewVerifyRequest(path, image, policy, key, trustedRoot, output, vsa *string) (req VerifyRequest, err error) {
+	err = take(
+		flag{"path", path, &req.Path}, flag{"image", image, &req.Image}, flag{"policy", policy, &req.Policy}, flag{"key", key, &req.Key},
+		flag{"trustedRoot", trustedRoot, &req.TrustedRoot}, flag{"output", output, &req.Output}, flag{"vsa", vsa, &req.Summary},
+	)
+	return req, err
+}
+
+// A flag is one of a target, nil if it was not given, and where it goes.
+type flag struct {
+	name  string
+	given *string
+	field *string
+}
+
+func take(flags ...flag) error {
+	for _, f := range flags {
 		switch {
-		case flag.given == nil:
-		case *flag.given == "":
-			return VerifyRequest{}, outcome(fmt.Errorf("%w: -%s= is empty: say which, or leave the flag out", config.ErrUsage, flag.name))
+		case f.given == nil:
+		case *f.given == "":
+			return outcome(fmt.Errorf("%w: -%s= is empty: say which, or leave the flag out", config.ErrUsage, f.name))
 		default:
-			*flag.field = *flag.given
+			*f.field = *f.given
 		}
 	}
-	return req, nil
+	return nil
 }
 
 // defaultPolicy is what a user demands of his own builds.
 const defaultPolicy = "workstation"
 
 // Verify prints what was checked, and refuses with status 3. It reads no
-// recipe, builds nothing, and needs no network.
+// recipe, builds nothing, and needs no network, unless an image lies there.
 func Verify(ctx context.Context, req VerifyRequest) error {
 	if err := oneOf("output", req.Output, "text", "json"); err != nil {
 		return outcome(err)
@@ -65,7 +74,7 @@ func Verify(ctx context.Context, req VerifyRequest) error {
 	if err != nil {
 		return outcome(err)
 	}
-	path, single, err := releaseAt(cfg, req.Path)
+	check, path, folder, err := chooseSubject(cfg, req)
 	if err != nil {
 		return outcome(err)
 	}
@@ -79,17 +88,13 @@ func Verify(ctx context.Context, req VerifyRequest) error {
 	}
 	var summary *summary
 	if req.Summary != "" {
-		if summary, err = openSummary(ctx, cfg, req.Summary, path, single); err != nil {
+		if summary, err = openSummary(ctx, cfg, req.Summary, folder); err != nil {
 			return outcome(err)
 		}
 	}
 
-	check := verify.Release
-	if single {
-		check = verify.File
-	}
 	report, err := check(ctx, path, demands, trust)
-	if len(report.Lines) > 0 {
+	if len(report.Lines) > 0 && !errors.Is(err, verify.ErrUnreachable) { // nothing was refused, and nothing passed
 		if err := printReport(report, req.Output); err != nil {
 			return fmt.Errorf("writing results: %w", err)
 		}
@@ -103,11 +108,38 @@ func Verify(ctx context.Context, req VerifyRequest) error {
 	return nil
 }
 
+// A check is how something is verified.
+type check func(ctx context.Context, name string, p policy.Policy, t verify.Trust) (verify.Report, error)
+
+// chooseSubject is what to verify, how, and the release's folder; there is none
+// of an image in a registry.
+func chooseSubject(cfg *config.Verifying, req VerifyRequest) (do check, name, folder string, err error) {
+	if req.Image == "" {
+		name, single, err := releaseAt(cfg, req.Path)
+		if single {
+			return verify.File, name, filepath.Dir(name), err
+		}
+		return verify.Release, name, name, err
+	}
+	if req.Path != "" {
+		return nil, "", "", fmt.Errorf("%w: -image and -path each name what to verify: leave one out", config.ErrUsage)
+	}
+	return func(ctx context.Context, name string, p policy.Policy, t verify.Trust) (verify.Report, error) {
+		source, err := openImage(ctx, name)
+		if err != nil {
+			return verify.Report{}, err
+		}
+		return verify.Image(ctx, name, source, p, t)
+	}, req.Image, "", nil
+}
+
 // verdict is err, shorter where the report has said it already.
 func verdict(report verify.Report, path string, err error) error {
 	switch {
 	case errors.Is(err, bundle.ErrTrust) && !errors.Is(err, verify.ErrRefused), errors.Is(err, policy.ErrPolicy):
 		return outcome(fmt.Errorf("%w: %w", config.ErrUsage, err))
+	case errors.Is(err, config.ErrUsage):
+		return outcome(err)
 	case !errors.Is(err, verify.ErrRefused):
 		return err
 	}

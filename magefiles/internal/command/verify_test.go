@@ -72,6 +72,8 @@ func TestVerifyStatus(t *testing.T) {
 		{"a policy that is none", VerifyRequest{Path: release, Policy: root}, 2, "root.json", policy.ErrPolicy},
 		{"a summary in the release", VerifyRequest{Path: release, Key: key, Summary: filepath.Join(release, "vsa.json")}, 2, "write it elsewhere", nil},
 		{"a summary without a key", VerifyRequest{Path: release, Key: key, Summary: filepath.Join(dir, "vsa.json")}, 2, "keys:generate", nil},
+		{"a summary of an image without a key", VerifyRequest{Image: "registry.example/beacon:1.2.0", Key: key, Summary: filepath.Join(dir, "vsa.json")}, 2, "keys:generate", nil},
+		{"an image of no registry", VerifyRequest{Image: "beacon:1.2.0", Key: key}, 2, "it names no image in a registry", nil},
 		{"no release", VerifyRequest{Path: empty, Key: key}, 3, "do not use it", verify.ErrRefused},
 		{"a release that nobody signed", VerifyRequest{Path: release, Key: key}, 3, "1 of 2 checks failed", verify.ErrRefused},
 		{"the same, by its index", VerifyRequest{Path: filepath.Join(release, "release.json"), Key: key}, 3, "1 of 2 checks failed", verify.ErrRefused},
@@ -95,13 +97,13 @@ func TestVerifyStatus(t *testing.T) {
 // An empty flag is not one that was left out.
 func TestNewVerifyRequest(t *testing.T) {
 	empty, some := "", "x"
-	if req, err := NewVerifyRequest(&some, nil, &some, nil, nil, &some); err != nil || req != (VerifyRequest{Path: "x", Key: "x", Summary: "x"}) {
+	if req, err := NewVerifyRequest(&some, nil, nil, &some, nil, nil, &some); err != nil || req != (VerifyRequest{Path: "x", Key: "x", Summary: "x"}) {
 		t.Errorf("got %+v, %v", req, err)
 	}
-	for i, name := range []string{"path", "policy", "key", "trustedRoot", "output", "vsa"} {
-		flags := make([]*string, 6)
+	for i, name := range []string{"path", "image", "policy", "key", "trustedRoot", "output", "vsa"} {
+		flags := make([]*string, 7)
 		flags[i] = &empty
-		if _, err := NewVerifyRequest(flags[0], flags[1], flags[2], flags[3], flags[4], flags[5]); status(err) != 2 || !strings.Contains(err.Error(), "-"+name+"= is empty") {
+		if _, err := NewVerifyRequest(flags[0], flags[1], flags[2], flags[3], flags[4], flags[5], flags[6]); status(err) != 2 || !strings.Contains(err.Error(), "-"+name+"= is empty") {
 			t.Errorf("%s: got %v with status %d", name, err, status(err))
 		}
 	}

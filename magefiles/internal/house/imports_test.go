@@ -47,6 +47,8 @@ var rules = []rule{
 	{packages: "attestations/intoto", std: true, never: []string{"os/exec"}},
 	// Whoever signs may have a program keep his key. Whoever verifies has neither.
 	{packages: "attestations/signing/*", imports: []string{"attestations/*"}},
+	// What reads from registries asks helpers for credentials, which are programs.
+	{packages: "attestations/verify/*", imports: []string{"attestations/*"}, never: []string{"plugin", module + "attestations/signing"}},
 	{packages: "attestations/verify", imports: []string{"attestations/*"}, never: []string{"os/exec", "plugin", module + "attestations/signing"}},
 	{packages: "attestations/*", imports: []string{"attestations/*"}, never: []string{"os/exec", "plugin"}},
 	{packages: "patches", imports: []string{"attestations/artifact"}, never: []string{"os/exec"}},
@@ -59,7 +61,7 @@ var rules = []rule{
 
 	// The top of the house: what the targets call, and the order of the stages.
 	{packages: "magefiles", imports: []string{"magefiles/internal/command"}},
-	{packages: "magefiles/internal/command", imports: append(below, "magefiles/internal/audit", "magefiles/internal/pipeline", "magefiles/internal/config", "magefiles/internal/console", "magefiles/internal/keys", "magefiles/internal/sign", "attestations/*")},
+	{packages: "magefiles/internal/command", imports: append(below, "magefiles/internal/audit", "magefiles/internal/pipeline", "magefiles/internal/config", "magefiles/internal/console", "magefiles/internal/keys", "magefiles/internal/publish", "magefiles/internal/sign", "attestations/*", "attestations/verify/*")},
 	{packages: "magefiles/internal/pipeline", imports: append(below, "magefiles/internal/config", "magefiles/internal/console", "attestations/*")},
 
 	// What builds takes values: neither the configuration nor the console, nor
@@ -70,6 +72,10 @@ var rules = []rule{
 	// another matter.
 	{packages: "magefiles/internal/keys", imports: []string{"magefiles/internal/config", "magefiles/internal/sign", "attestations/*", "attestations/signing/*"}},
 	{packages: "magefiles/internal/sign", imports: []string{"magefiles/internal/dist", "magefiles/internal/store", "attestations/*"}, never: []string{"os/exec", "plugin"}},
+	// Publishing needs no key, and builds nothing.
+	{packages: "magefiles/internal/publish", imports: []string{"magefiles/internal/dist", "attestations/*", "attestations/verify/*"}, never: []string{"plugin", module + "attestations/signing"}},
+	// Images are written in the form that they are read in.
+	{packages: "magefiles/internal/image", imports: append(below, "attestations/ocilayout", "attestations/unpack")},
 	{packages: "magefiles/internal/repro", imports: append(below, "attestations/intoto", "attestations/provenance")},
 	{packages: "magefiles/internal/audit", imports: []string{"attestations/artifact", "magefiles/internal/child"}},
 	{packages: "magefiles/internal/*", imports: below},
@@ -157,6 +163,9 @@ func (r rule) broken(p listed, all map[string]listed) (why []string) {
 		if name, ours := strings.CutPrefix(imported, module); ours && !matches(r.imports, name) {
 			why = append(why, p.ImportPath+" imports "+imported)
 		}
+		if imported == module+"attestations/imagetest" {
+			why = append(why, p.ImportPath+" imports "+imported+" outside its tests")
+		}
 		if imported == "testing" && p.ImportPath != internals+"proxytest" {
 			why = append(why, p.ImportPath+" imports testing outside its tests")
 		}
@@ -203,6 +212,7 @@ func TestImportsRefuses(t *testing.T) {
 		{ruleOf(t, "attestations/verify"), listed{ImportPath: module + "attestations/verify", XTestImports: []string{internals + "source"}}, "reaches palisade/magefiles/internal/source"},
 		{ruleOf(t, "attestations/bundle"), listed{ImportPath: module + "attestations/bundle", Deps: []string{"os/exec"}}, "reaches os/exec"},
 		{ruleOf(t, "attestations/verify"), listed{ImportPath: module + "attestations/verify", Deps: []string{module + "attestations/signing"}}, "reaches palisade/attestations/signing"},
+		{ruleOf(t, "attestations/imagediff"), listed{ImportPath: module + "attestations/imagediff", Imports: []string{module + "attestations/imagetest"}}, "outside its tests"},
 		{ruleOf(t, "magefiles/internal/sign"), listed{ImportPath: internals + "sign", Deps: []string{"os/exec"}}, "reaches os/exec"},
 		{rules[len(rules)-1], listed{ImportPath: internals + "source", Imports: []string{internals + "config"}}, "imports palisade/magefiles/internal/config"},
 		{rules[len(rules)-1], listed{ImportPath: internals + "source", Imports: []string{module + "attestations/signing"}}, "imports palisade/attestations/signing"},

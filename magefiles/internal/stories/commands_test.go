@@ -276,6 +276,9 @@ func release(ts *testscript.TestScript, neg bool, args []string) {
 			fact("document %s %s", d.Name, d.Digest)
 		}
 	}
+	for _, i := range m.Images {
+		lines = append(lines, factsOf(i)...)
+	}
 	for _, line := range lines {
 		keep := len(args) == 0
 		for _, a := range args {

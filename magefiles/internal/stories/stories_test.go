@@ -1,7 +1,7 @@
 // Package stories tells what a person sees who runs the targets: each file in
 // testdata/script is one story against the compiled magefiles, in a checkout
-// of two tiny components, with a module proxy, a checksum database and an npm
-// registry of its own on loopback. The checks that run are the real ones, and so is the Go
+// of two tiny components, with a module proxy, a checksum database, an npm
+// registry and one for images of its own on loopback. The checks that run are the real ones, and so is the Go
 // that compiles.
 //
 // # What a story can say
@@ -195,7 +195,11 @@ func setup(e *testscript.Env) error {
 	if err != nil {
 		return err
 	}
-	base.Files = append(base.Files, txtar.File{Name: "recipes/distribution.yaml", Data: distribution})
+	settings, err := trustRoots(string(distribution), built.distribution)
+	if err != nil {
+		return err
+	}
+	base.Files = append(base.Files, txtar.File{Name: "recipes/distribution.yaml", Data: []byte(settings)})
 	for _, f := range base.Files {
 		if path.Base(f.Name) == "go.mod" {
 			f.Data = bytes.ReplaceAll(f.Data, []byte("$GO"), []byte(goVersion()))
@@ -238,6 +242,7 @@ func setup(e *testscript.Env) error {
 		"PLATFORM":            host.String(),
 		"SLUG":                host.Slug(),
 		"CLOSED":              "http://127.0.0.1:1", // nobody listens there
+		"REGISTRY":            strings.TrimPrefix(w.url, "http://"),
 	} {
 		e.Setenv(name, value)
 	}

@@ -87,6 +87,11 @@ func wholeDist(dir string, tidy bool) error {
 			return fmt.Errorf("%s and its %d binaries have %d documents", r.Name, len(r.Binaries), len(r.Documents))
 		}
 	}
+	for _, i := range m.Images {
+		if err := wholeImage(dir, i, m.Artifacts); err != nil {
+			return err
+		}
+	}
 	cmd := exec.Command("sha256sum", "--check", "--strict", "SHA256SUMS")
 	cmd.Dir = dir
 	if out, err := cmd.CombinedOutput(); err != nil {

@@ -10,7 +10,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"log"
 	mathrand "math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -20,6 +22,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/registry"
 	"golang.org/x/mod/module"
 	"golang.org/x/mod/sumdb"
 	"golang.org/x/mod/sumdb/dirhash"
@@ -31,8 +34,9 @@ import (
 	"palisade/magefiles/internal/npm"
 )
 
-// A world is what a story can reach: a module proxy, a checksum database and
-// an npm registry. It is the same for all stories until one of them changes it.
+// A world is what a story can reach: a module proxy, a checksum database, an
+// npm registry and one for images. It is the same for all stories until one of
+// them changes it.
 type world struct {
 	url, verifier string
 	close         func()
@@ -77,6 +81,7 @@ func newWorld(work string) (*world, error) {
 	mux.Handle("/proxy/", http.StripPrefix("/proxy/", http.HandlerFunc(w.proxy)))
 	mux.Handle("/sumdb/", http.StripPrefix("/sumdb", sumdb.NewServer(sumdb.NewTestServer(signer, w.sums))))
 	mux.Handle("/npm/", http.StripPrefix("/npm/", http.HandlerFunc(w.registry)))
+	mux.Handle("/v2/", registry.New(registry.WithReferrersSupport(true), registry.Logger(log.New(io.Discard, "", 0))))
 	server := httptest.NewServer(mux)
 	w.url = server.URL
 	w.close = func() {
@@ -237,8 +242,9 @@ func pack(v module.Version, dir string) (packed, error) {
 // long enough to be met in the middle.
 const ballastSize = 24 << 20
 
-// unpackModules lays out testdata/modules.txtar below dir, and gives the
-// module ballast its weight: bytes that do not compress, the same every time.
+// unpackModules lays out testdata/modules.txtar below dir, gives the
+// module ballast its weight, bytes that do not compress, the same every time,
+// and that of the certificate authorities its certificates.
 func unpackModules(dir string) (map[string]string, error) {
 	a, err := txtar.ParseFile("testdata/modules.txtar")
 	if err != nil {
@@ -247,6 +253,11 @@ func unpackModules(dir string) (map[string]string, error) {
 	weight := make([]byte, ballastSize)
 	_, _ = mathrand.NewChaCha8([32]byte{}).Read(weight)
 	a.Files = append(a.Files, txtar.File{Name: "example.test/ballast@v1.0.0/weight.bin", Data: weight})
+	roots, err := rootsFiles()
+	if err != nil {
+		return nil, err
+	}
+	a.Files = append(a.Files, roots...)
 	all := map[string]string{}
 	for _, f := range a.Files {
 		at := strings.Index(f.Name, "@")
