@@ -16,7 +16,7 @@ import (
 // release that is not as it should be is refused, and what cannot be done is
 // status 2. TestStockCommands has it work with the real ones.
 func TestScript(t *testing.T) {
-	const a, b = "a b.tar.gz", "-b.tar.gz"
+	const a, b, c = "a b.tar.gz", "-b.tar.gz", "c.oci.tar"
 	said := map[string]string{
 		"dsse":    `{"dsseEnvelope": {}}`,
 		"snake":   `{"dsse_envelope":{}}`,
@@ -33,6 +33,13 @@ func TestScript(t *testing.T) {
 		{name: "whole", says: "PASSED  2 artifacts"},
 		{name: "one", args: []string{a}, says: "PASSED  1 artifacts"},
 		{name: "one, twice", args: []string{a, a}, says: "PASSED  1 artifacts"},
+		{name: "an image", edit: imageFiles(c), says: "PASS  " + c + "\nPASSED  3 artifacts"},
+		{name: "an image alone", edit: imageFiles(c), args: []string{c}, says: "PASS  " + c + "\nPASSED  1 artifacts"},
+		{name: "what registries carry with it", edit: with(imageFiles(c), "c.oci.d/x", "{}"), says: "PASS  " + c + "\nSKIP  c.oci.d: not verified here; "},
+		{name: "another image", edit: with(imageFiles(c), c, "other"), status: 1, says: c + ": not the file that release.json names"},
+		{name: "no image", edit: with(imageFiles(c), c, ""), status: 1, says: c + ": missing"},
+		{name: "an image without provenance", edit: with(imageFiles(c), c+".provenance.sigstore.json", ""), status: 1, says: c + ".provenance.sigstore.json: missing"},
+		{name: "a layer, asked for as an artifact", edit: imageFiles(c), args: []string{"base"}, status: 1, says: "does not name base"},
 		{name: "of an identity", args: []string{"-i", "me", "-o", "them", "-r", "root.json"}, says: "PASSED  2 artifacts"},
 
 		{name: "no bundle", edit: map[string]string{b + ".spdx.sigstore.json": ""}, status: 1, says: b + ".spdx.sigstore.json: missing"},
@@ -96,19 +103,55 @@ func TestScript(t *testing.T) {
 	}
 }
 
+// imageFiles is an image beside the artifacts of TestScript, in release.json as it
+// has it: with names and digests in it that are not those of artifacts.
+func imageFiles(name string) map[string]string {
+	text := strings.TrimSuffix(entry("a b.tar.gz", "a b.tar.gz")+entry("-b.tar.gz", "-b.tar.gz"), ",\n") + "\n  ],\n  \"images\": [\n" +
+		strings.TrimSuffix(entry(name, name), "\n    },\n") + fmt.Sprintf(`,
+      "index": "sha256:%[1]x",
+      "platforms": [
+        {
+          "manifest": "sha256:%[1]x",
+          "layers": [
+            {
+              "name": "base",
+              "digest": "sha256:%[1]x"
+            }
+          ]
+        }
+      ],
+      "documents": [
+        {
+          "name": "%[2]s.spdx.json",
+          "digest": "sha256:%[1]x"
+        }
+      ]
+    }
+`, sha256.Sum256(nil), name)
+	return map[string]string{
+		"release.json": text, name: name,
+		name + ".sigstore.json": "{}", name + ".spdx.sigstore.json": "{}", name + ".provenance.sigstore.json": "{}",
+	}
+}
+
+func with(files map[string]string, name, text string) map[string]string {
+	files[name] = text
+	return files
+}
+
 // entry is as much of an artifact in release.json as verify.sh reads.
 func entry(name, content string) string {
 	return fmt.Sprintf("    {\n      \"name\": \"%s\",\n      \"digest\": \"sha256:%x\",\n      \"size\": 1\n    },\n", name, sha256.Sum256([]byte(content)))
 }
 
 // runScript runs verify.sh on a release of these files, with nothing on PATH
-// but sha256sum and a cosign that accepts all.
+// but sha256sum and a cosign that accepts all, however large that is.
 func runScript(t *testing.T, sh string, files map[string]string, lacks string, args []string) (output string, status int) {
 	t.Helper()
 	dir, bin := t.TempDir(), t.TempDir()
 	sum, err := exec.LookPath("sha256sum")
 	if err == nil {
-		err = errors.Join(os.Symlink(sum, filepath.Join(bin, "sha256sum")), os.WriteFile(filepath.Join(bin, "cosign"), []byte("#!/bin/sh\n"), 0o755), os.Mkdir(filepath.Join(dir, "dist"), 0o755))
+		err = errors.Join(os.Symlink(sum, filepath.Join(bin, "sha256sum")), os.WriteFile(filepath.Join(bin, "cosign"), []byte("#!/bin/sh\n[ \"$COSIGN_MAX_ATTACHMENT_SIZE\" = 4GB ]\n"), 0o755), os.Mkdir(filepath.Join(dir, "dist"), 0o755))
 	}
 	if lacks != "" {
 		err = errors.Join(err, os.Remove(filepath.Join(bin, lacks)))
@@ -118,7 +161,7 @@ func runScript(t *testing.T, sh string, files map[string]string, lacks string, a
 		if target, link := strings.CutPrefix(text, "->"); link {
 			err = errors.Join(err, os.Symlink(target, name))
 		} else if text != "" {
-			err = errors.Join(err, os.WriteFile(name, []byte(text), 0o644))
+			err = errors.Join(err, os.MkdirAll(filepath.Dir(name), 0o755), os.WriteFile(name, []byte(text), 0o644))
 		}
 	}
 	script, absErr := filepath.Abs("../../scripts/verify.sh")
