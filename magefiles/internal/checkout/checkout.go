@@ -157,21 +157,24 @@ func (g repository) ask(ctx context.Context, args ...string) (string, error) {
 	return out.String(), nil
 }
 
-// bounded keeps the first of what is written to it.
+// bounded keeps the first of what is written to it. The buffer is no part of it
+// by name, for that has a ReadFrom, which knows no bound.
 type bounded struct {
-	bytes.Buffer
+	kept bytes.Buffer
 	full bool
 }
 
 func (b *bounded) Write(p []byte) (int, error) {
-	if room := maxOutput - b.Len(); len(p) > room {
+	if room := maxOutput - b.kept.Len(); len(p) > room {
 		b.full = true
-		b.Buffer.Write(p[:room])
+		b.kept.Write(p[:room])
 	} else {
-		b.Buffer.Write(p)
+		b.kept.Write(p)
 	}
 	return len(p), nil
 }
+
+func (b *bounded) String() string { return b.kept.String() }
 
 // A blob is a file as a commit has it.
 type blob struct{ mode, hash string }
