@@ -302,20 +302,22 @@ func (d *Dir) supersedes(r artifact.Record, name string) bool {
 
 func (d *Dir) writeIndex(m *artifact.Manifest) error {
 	m.Sort()
-	var sums bytes.Buffer
+	var sums []artifact.File
 	for _, r := range m.Artifacts {
-		fmt.Fprintf(&sums, "%s  %s\n", r.Digest.Hex(), r.Name)
+		sums = append(sums, artifact.File{Name: r.Name, Digest: r.Digest})
 		for _, f := range r.Documents {
 			if path.Dir(f.Name) == "." { // beside the archive
-				fmt.Fprintf(&sums, "%s  %s\n", f.Digest.Hex(), f.Name)
+				sums = append(sums, f)
 			}
 		}
 	}
 	for _, i := range m.Images {
-		fmt.Fprintf(&sums, "%s  %s\n", i.Digest.Hex(), i.Name)
-		for _, f := range i.Documents {
-			fmt.Fprintf(&sums, "%s  %s\n", f.Digest.Hex(), f.Name)
-		}
+		sums = append(append(sums, artifact.File{Name: i.Name, Digest: i.Digest}), i.Documents...)
+	}
+	slices.SortFunc(sums, func(a, b artifact.File) int { return strings.Compare(a.Name, b.Name) })
+	var text bytes.Buffer
+	for _, f := range sums {
+		fmt.Fprintf(&text, "%s  %s\n", f.Digest.Hex(), f.Name)
 	}
 	index, err := m.Encode()
 	if err != nil {
@@ -327,7 +329,7 @@ func (d *Dir) writeIndex(m *artifact.Manifest) error {
 			return err
 		}
 	}
-	if err := writeChanged(sumsName, sums.Bytes()); err != nil {
+	if err := writeChanged(sumsName, text.Bytes()); err != nil {
 		return err
 	}
 	return writeChanged(indexName, index)

@@ -174,8 +174,8 @@ func TestIndex(t *testing.T) {
 	}
 }
 
-// SHA256SUMS is what sha256sum prints of the archives and of the documents
-// beside them: all of them, and nothing else.
+// SHA256SUMS is what sha256sum prints of the archives, the images and the
+// documents beside them: all of them, and nothing else.
 func TestSums(t *testing.T) {
 	r := openRelease(t)
 	entries, err := os.ReadDir(r.dir)
@@ -184,8 +184,8 @@ func TestSums(t *testing.T) {
 	}
 	var want strings.Builder
 	for _, e := range entries {
-		name := strings.TrimSuffix(e.Name(), ".spdx.json") // an archive, or its document
-		if !strings.HasSuffix(name, ".tar.gz") && !strings.HasSuffix(name, ".zip") {
+		name := strings.TrimSuffix(e.Name(), ".spdx.json")
+		if !strings.HasSuffix(name, ".tar.gz") && !strings.HasSuffix(name, ".zip") && !strings.HasSuffix(name, artifact.ImageSuffix) {
 			continue
 		}
 		digest, _, err := artifact.DigestFile(filepath.Join(r.dir, e.Name()))

@@ -175,8 +175,7 @@ func TestConsumers(t *testing.T) {
 				t.Logf("an unchanged image took %s", time.Since(begun))
 				put(t, filepath.Join(r.home, "cosign.pub"), string(rel.key))
 				put(t, filepath.Join(r.home, "trusted_root.json"), string(bundle.EmptyRoot()))
-				other := newRelease(t, "x")
-				put(t, filepath.Join(r.home, "other.pub"), string(other.key))
+				put(t, filepath.Join(r.home, "other.pub"), string(publicKey(t, newSigner())))
 				repository := r.address + "/palisade/beacon"
 				refs := []string{repository + ":" + rel.image.Version}
 				for _, d := range rel.digests() {

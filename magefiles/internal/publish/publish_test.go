@@ -3,9 +3,6 @@ package publish
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"errors"
 	"os"
 	"path/filepath"
@@ -161,11 +158,8 @@ func TestRefusals(t *testing.T) {
 			r.write(t, "release.json", append(r.read(t, "release.json"), '\n'))
 		}, ErrUnsigned},
 		{"a signature of somebody else", func(t *testing.T, r *release) {
-			other, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-			if err == nil {
-				r.signer, err = signing.WithKey(signing.Local(other))
-			}
-			if err != nil {
+			var err error
+			if r.signer, err = signing.WithKey(signing.Local(newSigner())); err != nil {
 				t.Fatal(err)
 			}
 			r.sign(t, r.bundle(child, "signature"), kinds[0].predicateType, "beacon", child)

@@ -49,9 +49,7 @@ func newRelease(t testing.TB, content string, arches ...string) *release {
 	if r.signer, err = signing.WithKey(signing.Local(signer())); err != nil {
 		t.Fatal(err)
 	}
-	if r.key, err = signing.MarshalPublicKey(signer().Public()); err != nil {
-		t.Fatal(err)
-	}
+	r.key = publicKey(t, signer())
 	if len(arches) == 0 {
 		arches = []string{"amd64", "arm64"}
 	}
@@ -124,13 +122,25 @@ func (r *release) signIndex(t testing.TB) {
 }
 
 // signer has signed every release here.
-var signer = sync.OnceValue(func() *ecdsa.PrivateKey {
+var signer = sync.OnceValue(newSigner)
+
+func newSigner() *ecdsa.PrivateKey {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		panic(err)
 	}
 	return key
-})
+}
+
+// publicKey is a key's, in PEM.
+func publicKey(t testing.TB, key *ecdsa.PrivateKey) []byte {
+	t.Helper()
+	text, err := signing.MarshalPublicKey(key.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
 
 // trust is in who signed the releases.
 func trust() bundle.Trust { return bundle.Trust{Keys: []crypto.PublicKey{signer().Public()}} }
