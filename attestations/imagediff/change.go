@@ -1,7 +1,6 @@
 package imagediff
 
 import (
-	"bytes"
 	"cmp"
 	"fmt"
 	"io"
@@ -121,21 +120,5 @@ func Table(changes []Change) (header []string, rows [][]string) {
 
 // Markdown writes changes, as Diff sorts them, as a page for GitHub's Markdown.
 func Markdown(w io.Writer, from, to string, changes []Change) error {
-	var b bytes.Buffer
-	fmt.Fprintf(&b, "# From %s to %s\n", page.Prose(from), page.Prose(to))
-	if len(changes) == 0 {
-		fmt.Fprint(&b, "\nNothing changed.\n")
-	}
-	title := ""
-	for _, c := range changes {
-		if t := titles[c.rank()]; t != title {
-			fmt.Fprintf(&b, "\n## %s\n\n", t)
-			title = t
-		}
-		fmt.Fprintf(&b, "- %s\n", page.Code(c.String()))
-	}
-	if _, err := w.Write(b.Bytes()); err != nil {
-		return fmt.Errorf("writing the changes: %w", err)
-	}
-	return nil
+	return page.Changes(w, from, to, changes, func(c Change) string { return titles[c.rank()] })
 }

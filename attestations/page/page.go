@@ -4,6 +4,9 @@
 package page
 
 import (
+	"bytes"
+	"fmt"
+	"io"
 	"strconv"
 	"strings"
 	"unicode"
@@ -82,3 +85,25 @@ func Prose(s string) string {
 
 // noLinks keeps GitHub's Markdown from making links of bare addresses.
 var noLinks = strings.NewReplacer("://", "&#58;//", "www.", "www&#46;")
+
+// Changes writes what changed between two things as a page, in the order that
+// it is in; what has the same title is below that.
+func Changes[C fmt.Stringer](w io.Writer, from, to string, changes []C, title func(C) string) error {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "# From %s to %s\n", Prose(from), Prose(to))
+	if len(changes) == 0 {
+		fmt.Fprint(&b, "\nNothing changed.\n")
+	}
+	last := ""
+	for _, c := range changes {
+		if t := title(c); t != last {
+			fmt.Fprintf(&b, "\n## %s\n\n", t)
+			last = t
+		}
+		fmt.Fprintf(&b, "- %s\n", Code(c.String()))
+	}
+	if _, err := w.Write(b.Bytes()); err != nil {
+		return fmt.Errorf("writing the changes: %w", err)
+	}
+	return nil
+}

@@ -1,7 +1,6 @@
 package spdx
 
 import (
-	"bytes"
 	"cmp"
 	"fmt"
 	"io"
@@ -157,21 +156,5 @@ func Compare(a, b Change) int {
 // MarkdownDiff writes changes, as Diff sorts them, as a page for GitHub's
 // Markdown.
 func MarkdownDiff(w io.Writer, from, to string, changes []Change) error {
-	var b bytes.Buffer
-	fmt.Fprintf(&b, "# From %s to %s\n", page.Prose(from), page.Prose(to))
-	if len(changes) == 0 {
-		fmt.Fprint(&b, "\nNothing changed.\n")
-	}
-	title := ""
-	for _, c := range changes {
-		if t := c.title(); t != title {
-			fmt.Fprintf(&b, "\n## %s\n\n", t)
-			title = t
-		}
-		fmt.Fprintf(&b, "- %s\n", page.Code(c.String()))
-	}
-	if _, err := w.Write(b.Bytes()); err != nil {
-		return fmt.Errorf("writing the changes: %w", err)
-	}
-	return nil
+	return page.Changes(w, from, to, changes, Change.title)
 }
