@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -107,20 +105,7 @@ func DiffImage(ctx context.Context, from, to, format string) error {
 	if err != nil {
 		return err
 	}
-	if format == "markdown" {
-		return imagediff.Markdown(os.Stdout, filepath.Base(from), filepath.Base(to), changes)
-	}
-	if len(changes) == 0 {
-		fmt.Fprintln(os.Stderr, "nothing changed")
-	}
-	var lines strings.Builder
-	for _, c := range changes {
-		fmt.Fprintln(&lines, c)
-	}
-	if _, err := io.WriteString(os.Stdout, lines.String()); err != nil {
-		return fmt.Errorf("writing results: %w", err)
-	}
-	return nil
+	return printChanges(format, from, to, changes, imagediff.Markdown)
 }
 
 // readImage reads the image at name: a file if there is one, else what a

@@ -114,8 +114,13 @@ func DiffSBOM(from, to, format string) error {
 		return err
 	}
 	changes := spdx.Diff(a, b)
+	return printChanges(format, from, to, changes, spdx.MarkdownDiff)
+}
+
+// printChanges prints a line for each change, or them all as a page.
+func printChanges[C any](format, from, to string, changes []C, page func(w io.Writer, from, to string, changes []C) error) error {
 	if format == "markdown" {
-		return spdx.MarkdownDiff(os.Stdout, filepath.Base(from), filepath.Base(to), changes)
+		return page(os.Stdout, filepath.Base(from), filepath.Base(to), changes)
 	}
 	if len(changes) == 0 {
 		fmt.Fprintln(os.Stderr, "nothing changed")
