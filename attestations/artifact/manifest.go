@@ -149,11 +149,15 @@ type Invocation struct {
 	Sandbox Sandbox  `json:"sandbox"`
 }
 
-// Sandbox is what the sandbox says of itself.
+// Sandbox is what the sandbox says of itself. Where an executor ran the
+// command on another machine, nobody looked at it from inside: Hermetic is then
+// what was asked of the executor, and what it promises.
 type Sandbox struct {
 	Hermetic   bool     `json:"hermetic"`
 	Reason     string   `json:"reason,omitempty"`     // why it was not
 	Namespaces []string `json:"namespaces,omitempty"` // that it ran in, sorted
+	Executor   string   `json:"executor,omitempty"`   // that ran the command; none for the sandbox of the machine that built
+	Worker     string   `json:"worker,omitempty"`     // of the executor, as it calls itself
 }
 
 // A Binary is an executable and what its own build info says.

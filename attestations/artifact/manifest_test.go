@@ -92,6 +92,7 @@ func sample() *Manifest {
 		Component: "pushgateway", Version: "1.11.3-vanilla", UpstreamVersion: "1.11.3",
 		Platform: Platform{"linux", "arm", "v7"}, Variant: "vanilla",
 		Recipe: sum("recipe"), Source: Module{Path: "github.com/prometheus/pushgateway", Version: "v1.11.3", Sum: upstreamSum},
+		Build: Invocation{Sandbox: Sandbox{Hermetic: true, Executor: "buildkit", Worker: "h5qu58hae9j4x031ziygpl3qa"}},
 	}
 	return &Manifest{
 		Schema: ManifestSchema, Distribution: "Palisade",

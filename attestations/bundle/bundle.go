@@ -76,6 +76,7 @@ type Verified struct {
 	content artifact.Digest
 	payload []byte
 	signer  Signer
+	keyID   string
 	time    time.Time
 	logged  bool
 }
@@ -105,6 +106,10 @@ func (v Verified) Payload() []byte { return slices.Clone(v.payload) }
 
 // Signer is who signed.
 func (v Verified) Signer() Signer { return v.signer }
+
+// KeyID is the KeyID of the key that the signature is by, also where a certificate
+// holds it: by it an identity can be seen to be a key, or another identity.
+func (v Verified) KeyID() string { return v.keyID }
 
 // Time is the earliest time that a trusted authority vouches for the signature
 // having existed at; false if none does.
@@ -189,6 +194,9 @@ func (b parsed) open(trust Trust) (Verified, error) {
 	}
 	if err := Check(key, b.signed[:], b.signature); err != nil {
 		return Verified{}, err
+	}
+	if v.keyID, err = KeyID(key); err != nil {
+		return Verified{}, fmt.Errorf("%w: %w", ErrSignature, err)
 	}
 	return v, nil
 }

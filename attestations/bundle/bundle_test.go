@@ -110,7 +110,7 @@ func TestKeys(t *testing.T) {
 			v, err := open(t, must(signing.Marshal(tt.bundle))(t), tt.trust, s.rootJSON, tt.attestation)
 			wants(t, err, tt.want)
 			if err == nil {
-				if id := must(bundle.KeyID(tt.trust.Keys[len(tt.trust.Keys)-1]))(t); v.Signer() != (bundle.Signer{KeyID: id}) {
+				if id := must(bundle.KeyID(tt.trust.Keys[len(tt.trust.Keys)-1]))(t); v.Signer() != (bundle.Signer{KeyID: id}) || v.KeyID() != id {
 					t.Errorf("signed by %s, want key %s", v.Signer(), id)
 				}
 				if _, stamped := v.Time(); stamped != tt.trust.RequireTimestamp {

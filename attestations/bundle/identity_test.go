@@ -104,6 +104,10 @@ func TestIdentities(t *testing.T) {
 			if at, ok := v.Time(); !ok || at.Sub(now).Abs() > time.Minute || v.Signer().Issuer != issuer || v.Signer().KeyID != "" {
 				t.Errorf("%s at %s", v.Signer(), at)
 			}
+			cert := must(x509.ParseCertificate(tt.bundle.VerificationMaterial.GetCertificate().GetRawBytes()))(t)
+			if want := must(bundle.KeyID(cert.PublicKey))(t); v.KeyID() != want {
+				t.Errorf("by the key %q, the certificate holds %s", v.KeyID(), want)
+			}
 		})
 	}
 }
@@ -360,4 +364,29 @@ func TestPromise(t *testing.T) {
 	trust.Root = s.root
 	_, err = bundle.OpenAttestation(data, trust)
 	wants(t, err, nil)
+}
+
+// Whom an identity names, whoever has opened the bundle.
+func TestNames(t *testing.T) {
+	const issuer, subject = "https://issuer.example", "https://ci.example/run@v1"
+	exact, pattern := bundle.Identity{Issuer: issuer, Subject: subject}, bundle.Identity{Issuer: issuer, SubjectPattern: `https://ci\.example/run@v[0-9]`}
+	for _, tt := range []struct {
+		who  bundle.Signer
+		want bool
+	}{
+		{bundle.Signer{Issuer: issuer, Subject: subject}, true},
+		{bundle.Signer{Issuer: issuer, Subject: subject + "0"}, false},
+		{bundle.Signer{Issuer: issuer + "0", Subject: subject}, false},
+		{bundle.Signer{Issuer: issuer}, false},
+		{bundle.Signer{KeyID: "x", Issuer: issuer, Subject: subject}, false},
+		{bundle.Signer{KeyID: "x"}, false},
+		{bundle.Signer{}, false},
+	} {
+		if got := []bool{exact.Names(tt.who), pattern.Names(tt.who)}; got[0] != tt.want || got[1] != tt.want {
+			t.Errorf("%+v: %v, want %v", tt.who, got, tt.want)
+		}
+	}
+	if (bundle.Identity{}).Names(bundle.Signer{}) {
+		t.Error("nobody is somebody")
+	}
 }

@@ -74,6 +74,11 @@ func (i Identity) pattern() (*regexp.Regexp, error) {
 	return regexp.Compile(`\A(?:` + i.SubjectPattern + `)\z`)
 }
 
+// Names reports whether i is who s is. No identity is a key.
+func (i Identity) Names(s Signer) bool {
+	return s.KeyID == "" && s.Issuer != "" && s.Subject != "" && i.Issuer == s.Issuer && i.matches(s.Subject)
+}
+
 func (i Identity) matches(subject string) bool {
 	if i.SubjectPattern == "" {
 		return subject == i.Subject

@@ -23,14 +23,14 @@ func (p Policy) Judge(c Claim) error {
 		refusals = append(refusals, fmt.Errorf("%w: "+format, append([]any{sentinel}, args...)...))
 	}
 	r := p.rules
-	if !slices.Contains(r.builders, c.Builder) {
-		refuse(ErrBuilder, "%q; accepted are %s", c.Builder, strings.Join(r.builders, ", "))
+	if err := p.JudgeBuilder(c.Builder); err != nil {
+		refusals = append(refusals, err)
 	}
 	if !slices.Contains(r.buildTypes, c.BuildType) {
 		refuse(ErrBuildType, "%q; accepted are %s", c.BuildType, strings.Join(r.buildTypes, ", "))
 	}
-	if r.hermetic && !c.Hermetic {
-		refuse(ErrHermetic, "build it where namespaces are to be had")
+	if err := r.hermeticEnough(c); err != nil {
+		refusals = append(refusals, err)
 	}
 	if r.cleanTree && !c.CleanTree {
 		refuse(ErrCleanTree, "commit them and build again")
@@ -53,6 +53,18 @@ func (p Policy) Judge(c Claim) error {
 		refusals = append(refusals, err)
 	}
 	return errors.Join(refusals...)
+}
+
+// JudgeBuilder holds a builder.id alone against p: of what is no artifact, such as
+// one step of a build, nothing else is known.
+func (p Policy) JudgeBuilder(id string) error {
+	if p.rules == nil {
+		return fmt.Errorf("%w: it was never read; use Parse", ErrPolicy)
+	}
+	if !slices.Contains(p.rules.builders, id) {
+		return fmt.Errorf("%w: %q; accepted are %s", ErrBuilder, id, strings.Join(p.rules.builders, ", "))
+	}
+	return nil
 }
 
 func (p Policy) accepted(component, variant string) *acceptance {

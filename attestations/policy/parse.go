@@ -39,20 +39,21 @@ var nameForm = regexp.MustCompile(`^[a-z0-9][a-z0-9\-]*$`)
 
 func (r *reader) rules(root *yaml.Node) *rules {
 	f := r.fields(root, "format", "name", "signers", "transparency-log", "timestamp", "maximum-age", "attestations",
-		"builders", "build-types", "hermetic", "clean-tree", "accept")
+		"rebuilders", "builders", "build-types", "hermetic", "clean-tree", "accept")
 	if r.err != nil {
 		return nil
 	}
 	p := &rules{
 		name: r.word(f["name"]), signers: r.signers(f["signers"]), maximumAge: r.age(f["maximum-age"]),
 		builders: r.words(f["builders"], r.address), buildTypes: r.words(f["build-types"], r.address),
-		hermetic: r.required(f["hermetic"]), cleanTree: r.required(f["clean-tree"]),
+		hermetic: r.hermeticity(f["hermetic"]), cleanTree: r.required(f["clean-tree"]),
 	}
 	r.either(f["format"], Format)
 	if !nameForm.MatchString(p.name) {
 		r.fail(f["name"], "a name is lower-case letters, digits and -")
 	}
 	p.signers.Log, p.signers.Timestamp = r.required(f["transparency-log"]), r.required(f["timestamp"])
+	p.rebuilders = r.rebuilders(f["rebuilders"], p.signers)
 	if p.maximumAge > 0 && !p.signers.Timestamp {
 		r.fail(f["maximum-age"], "an age cannot be told: require a timestamp; a log of today's kind says nothing of time")
 	}
@@ -106,8 +107,17 @@ func (r *reader) signers(n *yaml.Node) (s Signers) {
 	if r.err != nil {
 		return s
 	}
-	if !isWord(f["keys"], "none") {
-		r.words(f["keys"], func(n *yaml.Node) string {
+	s = r.named(f["keys"], f["identities"])
+	if !s.Given && len(s.Keys) == 0 && len(s.Identities) == 0 {
+		r.fail(n, "nobody may sign: name a key or an identity")
+	}
+	return s
+}
+
+// named are the keys and the identities, each there once.
+func (r *reader) named(keys, identities *yaml.Node) (s Signers) {
+	if !isWord(keys, "none") {
+		r.words(keys, func(n *yaml.Node) string {
 			w := r.word(n)
 			if w == "given" {
 				s.Given = true
@@ -116,16 +126,21 @@ func (r *reader) signers(n *yaml.Node) (s Signers) {
 			key, err := publicKey(w)
 			if err != nil {
 				r.fail(n, "%v", err)
+			} else if slices.ContainsFunc(s.Keys, func(k crypto.PublicKey) bool { return sameKey(k, key) }) {
+				r.fail(n, "the key is there twice")
 			}
 			s.Keys = append(s.Keys, key)
 			return w
 		})
 	}
-	if !isWord(f["identities"], "none") {
-		r.list(f["identities"], func(n *yaml.Node) { s.Identities = append(s.Identities, r.identity(n)) })
-	}
-	if !s.Given && len(s.Keys) == 0 && len(s.Identities) == 0 {
-		r.fail(n, "nobody may sign: name a key or an identity")
+	if !isWord(identities, "none") {
+		r.list(identities, func(n *yaml.Node) {
+			i := r.identity(n)
+			if slices.Contains(s.Identities, i) {
+				r.fail(n, "the identity is there twice")
+			}
+			s.Identities = append(s.Identities, i)
+		})
 	}
 	return s
 }

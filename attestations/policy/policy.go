@@ -27,9 +27,10 @@
 //	  - spdx                     # what is there though not named is checked all the same
 //	  - provenance               # always needed: the rest is judged by it
 //	  - test-result
+//	rebuilders: not-required     # or who must have built it again: see Rebuilders
 //	builders: [https://…]        # builder.id; exact
 //	build-types: [https://…]     # buildType; exact
-//	hermetic: required           # or not-required
+//	hermetic: required           # or promised, or not-required: see Hermetic builds
 //	clean-tree: required         # or not-required: the checkout built from was as committed
 //	accept:                      # an artifact that fits none is refused
 //	  - component: prometheus
@@ -66,6 +67,36 @@
 //
 // with the patches in the order in which they were applied.
 //
+// # Rebuilders
+//
+// The field rebuilders says who is believed of having built an artifact again
+// with the same result, and how many of them must have:
+//
+//	rebuilders:
+//	  count: 2                   # one at least, and no more than are named
+//	  keys: […]                  # as those of signers, or none; given is none
+//	  identities: none           # as those of signers, or a list
+//
+// Each key and each identity is one rebuilder and counts once, however many
+// attestations there are by it, and however many subjects a pattern matches. Those
+// who may be one and the same count once together: a key and an identity whose
+// certificate holds it; two identities with the same subject, whoever vouches for
+// it, or of which one names the other's subject; and two keys or identities that one
+// signature, key or subject is seen under. That two of them belong to one person who
+// hides it no signature shows: name those whom you know to be independent.
+// Who signed the release counts if he is named here. Age, log and timestamp are
+// demanded of their attestations as of all others.
+//
+// # Hermetic builds
+//
+// With required everything that was compiled or built was seen by the builder to
+// be cut off, in a sandbox of its own machine. A worker elsewhere that an executor
+// such as BuildKit ran it on was asked for the same, and nobody looked; and of a
+// result that came out of a cache in a registry another machine says so. Either is
+// accepted with promised, and whoever controls the worker, or is believed to fill
+// the cache, is then believed as the builder is. With not-required nothing is
+// looked at.
+//
 // # Audits
 //
 // With passed there must be a test result, which says so. passed-if-run refuses
@@ -101,7 +132,7 @@ var ErrPolicy = errors.New("malformed policy")
 var (
 	ErrBuilder   = errors.New("built by a builder that the policy does not accept")
 	ErrBuildType = errors.New("of a build type that the policy does not accept")
-	ErrHermetic  = errors.New("not built hermetically")
+	ErrHermetic  = errors.New("not built as hermetically as the policy demands")
 	ErrCleanTree = errors.New("built from a checkout with changes that are in no commit")
 	ErrArtifact  = errors.New("component and variant are not accepted by the policy")
 	ErrUpstream  = errors.New("made from an upstream module that the policy does not accept")
@@ -112,6 +143,8 @@ var (
 	ErrTooOld    = errors.New("signed longer ago than the policy's maximum age")
 	ErrNoTime    = errors.New("nothing trusted tells when it was signed")
 	ErrClock     = errors.New("signed later than it is by this machine's clock")
+
+	ErrRebuilders = errors.New("fewer rebuilders than the policy demands")
 )
 
 // A Policy is what one policy file demands. Only Parse makes one that accepts
@@ -126,9 +159,10 @@ type rules struct {
 	signers      Signers
 	maximumAge   time.Duration // 0: unlimited
 	attestations []Attestation
+	rebuilders   Rebuilders
 	builders     []string
 	buildTypes   []string
-	hermetic     bool
+	hermetic     Hermeticity
 	cleanTree    bool
 	accept       []acceptance
 }
@@ -175,7 +209,9 @@ type Identity struct {
 // demands on.
 type Claim struct {
 	Builder, BuildType              string
-	Hermetic, CleanTree             bool
+	Hermetic                        Hermeticity
+	Promise                         string // whose it is, for people; only of Promised
+	CleanTree                       bool
 	Component, Variant, Version     string
 	UpstreamModule, UpstreamVersion string
 	Patched                         []Series // of every module that was patched

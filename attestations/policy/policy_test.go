@@ -134,7 +134,7 @@ func TestParseRefuses(t *testing.T) {
 		{"space behind a word", "name: sample", "name: 'sample '", "a word is wanted"},
 		{"second document", "format:", "---\n{}\n---\nformat:", "follows"},
 		{"another format", "palisade.policy.v1", "palisade.policy.v2", "palisade.policy.v1"},
-		{"word that is not known", "hermetic: required", "hermetic: yes", "not one of required, not-required"},
+		{"word that is not known", "hermetic: required", "hermetic: yes", "not one of required, promised, not-required"},
 		{"a list where a word stands", "hermetic: required", "hermetic: [required]", "a word is wanted"},
 		{"no provenance", "[spdx, provenance, test-result]", "[spdx, test-result]", "provenance must be among them"},
 		{"attestation twice", "[spdx, provenance, test-result]", "[spdx, provenance, spdx]", "twice"},
@@ -193,7 +193,10 @@ func acceptsNothing(t *testing.T, p Policy) {
 	if s.Given || len(s.Keys)+len(s.Identities) > 0 || !s.Log || !s.Timestamp || !p.Requires("anything") || p.Name() != "" || !p.Digest().IsZero() {
 		t.Errorf("it trusts somebody: %+v", s)
 	}
-	for _, err := range []error{p.Judge(Claim{}), p.Judge(good()), p.JudgeAudit("prometheus", "hardened", Audit{Ran: true, Passed: true}), p.JudgeTime(time.Now(), time.Now())} {
+	if r := p.Rebuilders(); r.Count < 1 || r.Given || len(r.Keys)+len(r.Identities) > 0 {
+		t.Errorf("it wants nobody to rebuild: %+v", r)
+	}
+	for _, err := range []error{p.Judge(Claim{}), p.Judge(good()), p.JudgeAudit("prometheus", "hardened", Audit{Ran: true, Passed: true}), p.JudgeTime(time.Now(), time.Now()), p.JudgeRebuilders(nil)} {
 		if !errors.Is(err, ErrPolicy) {
 			t.Errorf("it accepts: %v", err)
 		}
@@ -208,7 +211,7 @@ func digest(c byte) artifact.Digest {
 // good is a claim that the sample accepts.
 func good() Claim {
 	return Claim{
-		Builder: "https://builder.example/v1", BuildType: "https://build.example/v1", Hermetic: true, CleanTree: true,
+		Builder: "https://builder.example/v1", BuildType: "https://build.example/v1", Hermetic: Observed, CleanTree: true,
 		Component: "prometheus", Variant: "hardened", Version: "3.15.0-palisade.1",
 		UpstreamModule: "github.com/prometheus/prometheus", UpstreamVersion: "v0.315.0",
 		Patched: []Series{{"github.com/prometheus/prometheus", "v0.315.0", digest('a')}, {"github.com/prometheus/exporter-toolkit", "v0.20.0", digest('b')}},
@@ -227,7 +230,8 @@ func TestJudge(t *testing.T) {
 		{"nothing at all", func(c *Claim) { *c = Claim{} }, ErrArtifact},
 		{"another builder", func(c *Claim) { c.Builder += "0" }, ErrBuilder},
 		{"another build type", func(c *Claim) { c.BuildType = "" }, ErrBuildType},
-		{"not hermetic", func(c *Claim) { c.Hermetic = false }, ErrHermetic},
+		{"not hermetic", func(c *Claim) { c.Hermetic = NotHermetic }, ErrHermetic},
+		{"hermetic by promise", func(c *Claim) { c.Hermetic, c.Promise = Promised, "a worker of buildkit" }, ErrHermetic},
 		{"changed checkout", func(c *Claim) { c.CleanTree = false }, ErrCleanTree},
 		{"another component", func(c *Claim) { c.Component = "alertmanager" }, ErrArtifact},
 		{"another variant", func(c *Claim) { c.Variant = "fips" }, ErrArtifact},
@@ -337,6 +341,7 @@ func FuzzParse(f *testing.F) {
 	text := sample(f)
 	f.Add([]byte(text))
 	f.Add([]byte(strings.Replace(text, "[given]", "none", 1)))
+	f.Add([]byte(strings.Replace(text, "count: 2", "count: 02", 1)))
 	f.Add([]byte("format: palisade.policy.v1\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		p, err := Parse(data)
@@ -351,7 +356,10 @@ func FuzzParse(f *testing.F) {
 		if p.Name() == "" || p.Digest().IsZero() || !p.Requires(Provenance) || !s.Given && len(s.Keys)+len(s.Identities) == 0 {
 			t.Errorf("accepted: %+v", s)
 		}
-		for _, i := range s.Identities {
+		if r := p.Rebuilders(); r.Given || r.Count < 0 || r.Count > len(r.Keys)+len(r.Identities) || r.Count > 0 && p.JudgeRebuilders(nil) == nil {
+			t.Errorf("accepted: %+v", r)
+		}
+		for _, i := range append(s.Identities, p.Rebuilders().Identities...) {
 			if err := (bundle.Identity{Issuer: i.Issuer, Subject: i.Subject, SubjectPattern: i.Pattern}).Validate(); err != nil {
 				t.Errorf("identity %+v: %v", i, err)
 			}

@@ -58,6 +58,11 @@ func (p Image) Differs(q Image) []string {
 	return differences(fieldsOf(p.Subject, p), fieldsOf(q.Subject, q))
 }
 
+// Dependencies is as Provenance.Dependencies.
+func (p Image) Dependencies(role Role) []intoto.Resource {
+	return having(role, p.BuildDefinition.ResolvedDependencies)
+}
+
 // An Archive is what one platform's image was made of.
 type Archive struct {
 	Platform artifact.Platform
@@ -109,8 +114,11 @@ func (p Image) validate() error {
 	if d.BuildType != ImageBuildType {
 		return fmt.Errorf("%w: its buildType is %.200q, want %s", ErrBuildType, d.BuildType, ImageBuildType)
 	}
-	if in := d.InternalParameters; in.Cache != Shared && in.Cache != Fresh || in.SourceDateEpoch <= 0 {
-		return fmt.Errorf("internalParameters: cache is %.40q, neither %s nor %s, or there is no sourceDateEpoch", in.Cache, Shared, Fresh)
+	if err := d.InternalParameters.Cache.validate(); err != nil {
+		return err
+	}
+	if d.InternalParameters.SourceDateEpoch <= 0 {
+		return errors.New("internalParameters lack sourceDateEpoch")
 	}
 	for _, check := range []func() error{d.ExternalParameters.validate, p.validateSubjects, p.validateDependencies, p.RunDetails.validate} {
 		if err := check(); err != nil {

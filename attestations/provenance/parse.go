@@ -115,8 +115,8 @@ func (e External) validate() error {
 }
 
 func (in Internal) validate() error {
-	if in.Cache != Shared && in.Cache != Fresh {
-		return fmt.Errorf("internalParameters.cache is %.40q, neither %s nor %s", in.Cache, Shared, Fresh)
+	if err := in.Cache.validate(); err != nil {
+		return err
 	}
 	if len(in.Command) == 0 || in.SourceDateEpoch <= 0 {
 		return errors.New("internalParameters lack command or sourceDateEpoch")
@@ -139,8 +139,15 @@ func (in Internal) validate() error {
 		if what != compiler && what != ui {
 			return fmt.Errorf("internalParameters.sandboxes speaks of %.40q", what)
 		}
-		if s.Hermetic && s.Reason != "" || !intoto.Printable(s.Reason) || !slices.IsSorted(s.Namespaces) {
+		// One that was seen to be hermetic was seen to have namespaces.
+		seen := s.Hermetic && s.Executor == ""
+		if s.Hermetic && s.Reason != "" || seen && len(s.Namespaces) == 0 || !intoto.Printable(s.Reason) || !slices.IsSorted(s.Namespaces) {
 			return fmt.Errorf("internalParameters.sandboxes.%s contradicts itself", what)
+		}
+		// An executor elsewhere promises: nobody saw its namespaces. None runs anything
+		// but the compiler.
+		if (s.Executor == "") != (s.Worker == "") || s.Executor != "" && (s.Executor != buildKit || what != compiler || len(s.Namespaces) > 0 || len(s.Worker) > maxWorker || !intoto.Printable(s.Worker)) {
+			return fmt.Errorf("internalParameters.sandboxes.%s names the executor %.40q and the worker %.200q", what, s.Executor, s.Worker)
 		}
 		for _, name := range s.Namespaces {
 			if name == "" || !intoto.Printable(name) {
@@ -155,24 +162,8 @@ func (in Internal) validate() error {
 }
 
 func (d RunDetails) validate() error {
-	if err := intoto.ValidateURI(d.Builder.ID); err != nil {
-		return fmt.Errorf("builder.id: %w", err)
-	}
-	if len(d.Builder.Version) == 0 {
-		return errors.New("builder.version is empty: which tool was it?")
-	}
-	for _, key := range slices.Sorted(maps.Keys(d.Builder.Version)) {
-		if value := d.Builder.Version[key]; key == "" || value == "" || !intoto.Printable(key+value) {
-			return fmt.Errorf("builder.version holds %.200q", key+"="+value)
-		}
-	}
-	if err := validateOrder(d.Builder.Dependencies); err != nil {
-		return fmt.Errorf("builder.builderDependencies: %w", err)
-	}
-	for _, r := range d.Builder.Dependencies {
-		if err := r.Validate(); err != nil || len(r.Digest) == 0 {
-			return fmt.Errorf("builder.builderDependencies: %.200q has no digest, or is malformed: %w", r.URI+r.Name, err)
-		}
+	if err := d.Builder.Validate(); err != nil {
+		return err
 	}
 	if err := validateOrder(d.Byproducts); err != nil {
 		return fmt.Errorf("byproducts: %w", err)
@@ -185,7 +176,37 @@ func (d RunDetails) validate() error {
 			return fmt.Errorf("byproducts: %w", err)
 		}
 	}
-	m := d.Metadata
+	return d.Metadata.Validate()
+}
+
+// Validate refuses a builder that does not say who it is and what it consists
+// of, or says it out of order.
+func (b Builder) Validate() error {
+	if err := intoto.ValidateURI(b.ID); err != nil {
+		return fmt.Errorf("builder.id: %w", err)
+	}
+	if len(b.Version) == 0 {
+		return errors.New("builder.version is empty: which tool was it?")
+	}
+	for _, key := range slices.Sorted(maps.Keys(b.Version)) {
+		if value := b.Version[key]; key == "" || value == "" || !intoto.Printable(key+value) {
+			return fmt.Errorf("builder.version holds %.200q", key+"="+value)
+		}
+	}
+	if err := validateOrder(b.Dependencies); err != nil {
+		return fmt.Errorf("builder.builderDependencies: %w", err)
+	}
+	for _, r := range b.Dependencies {
+		if err := r.Validate(); err != nil || len(r.Digest) == 0 {
+			return fmt.Errorf("builder.builderDependencies: %.200q has no digest, or is malformed: %w", r.URI+r.Name, err)
+		}
+	}
+	return nil
+}
+
+// Validate refuses times that are not whole seconds one after the other, and
+// what does not name an execution.
+func (m Metadata) Validate() error {
 	if m.InvocationID == "" || len(m.InvocationID) > 1000 || !intoto.Printable(m.InvocationID) {
 		return fmt.Errorf("metadata.invocationId is %.200q", m.InvocationID)
 	}

@@ -34,6 +34,7 @@ package provenance
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"palisade/attestations/artifact"
@@ -96,10 +97,18 @@ type Internal struct {
 
 // A Sandbox is what the sandbox said of itself, see artifact.Sandbox.
 type Sandbox struct {
+	Executor   string   `json:"executor,omitempty"`
 	Hermetic   bool     `json:"hermetic"`
 	Namespaces []string `json:"namespaces,omitempty"`
 	Reason     string   `json:"reason,omitempty"`
+	Worker     string   `json:"worker,omitempty"`
 }
+
+// buildKit is the only executor that is known: artifact.Sandbox.Executor.
+const buildKit = "buildkit"
+
+// maxWorker bounds what a worker calls itself, in bytes.
+const maxWorker = 128
 
 // What runs in a sandbox.
 const (
@@ -117,7 +126,18 @@ type Cache string
 const (
 	Shared Cache = "shared" // they outlive a build, as a user's do
 	Fresh  Cache = "fresh"  // they were empty when the run began, and nobody else wrote them
+
+	// Registry is Shared, and results that others signed were taken into them
+	// from a registry.
+	Registry Cache = "registry"
 )
+
+func (c Cache) validate() error {
+	if c != Shared && c != Fresh && c != Registry {
+		return fmt.Errorf("internalParameters.cache is %.40q, neither %s nor %s nor %s", string(c), Shared, Fresh, Registry)
+	}
+	return nil
+}
 
 // RunDetails is what belongs to this execution of the build (RunDetails).
 type RunDetails struct {

@@ -79,10 +79,8 @@ func observed(r artifact.Record, b Builder, run Run) (Provenance, error) {
 
 // detailsOf is what belongs to one execution.
 func detailsOf(b Builder, run Run, documents []artifact.File) RunDetails {
-	b.Dependencies = sorted(b.Dependencies)
-	b.Version = maps.Clone(b.Version)
 	return RunDetails{
-		Builder:    b,
+		Builder:    b.Sorted(),
 		Byproducts: documentsOf(documents),
 		Metadata: Metadata{
 			InvocationID: run.InvocationID,
@@ -90,6 +88,14 @@ func detailsOf(b Builder, run Run, documents []artifact.File) RunDetails {
 			FinishedOn:   run.Finished.UTC().Truncate(time.Second),
 		},
 	}
+}
+
+// Sorted is a copy of b with its dependencies in the order in which they are
+// written.
+func (b Builder) Sorted() Builder {
+	b.Dependencies = sorted(b.Dependencies)
+	b.Version = maps.Clone(b.Version)
+	return b
 }
 
 // subjectsOf is the archive and the binaries in it, by the names of members.
@@ -135,7 +141,7 @@ func sandboxesOf(r artifact.Record) (map[string]Sandbox, error) {
 }
 
 func sandboxOf(s artifact.Sandbox) Sandbox {
-	return Sandbox{Hermetic: s.Hermetic, Namespaces: s.Namespaces, Reason: s.Reason}
+	return Sandbox{Hermetic: s.Hermetic, Namespaces: s.Namespaces, Reason: s.Reason, Executor: s.Executor, Worker: s.Worker}
 }
 
 func allHermetic(sandboxes map[string]Sandbox) bool {

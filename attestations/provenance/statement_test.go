@@ -293,6 +293,28 @@ func TestStatementRefuses(t *testing.T) {
 		{"interface built by nobody knows whom", func(r *artifact.Record, _ *Builder, _ *Run) { r.UI.Report = nil }, "its sandbox said nothing"},
 		{"interface of no known kind", func(r *artifact.Record, _ *Builder, _ *Run) { r.UI.Kind = "yarn" }, "yarn"},
 		{"hermetic, with a reason not to be", func(r *artifact.Record, _ *Builder, _ *Run) { r.Build.Sandbox.Reason = "x" }, "contradicts itself"},
+		{"an executor without its worker", func(r *artifact.Record, _ *Builder, _ *Run) {
+			r.Build.Sandbox = artifact.Sandbox{Hermetic: true, Executor: "buildkit"}
+		}, "names the executor"},
+		{"a worker of nothing", func(r *artifact.Record, _ *Builder, _ *Run) {
+			r.Build.Sandbox = artifact.Sandbox{Hermetic: true, Namespaces: []string{"net"}, Worker: "w"}
+		}, "names the executor"},
+		{"an executor that is not known", func(r *artifact.Record, _ *Builder, _ *Run) {
+			r.Build.Sandbox = artifact.Sandbox{Hermetic: true, Executor: "make", Worker: "w"}
+		}, "names the executor"},
+		{"namespaces that nobody saw", func(r *artifact.Record, _ *Builder, _ *Run) {
+			r.Build.Sandbox.Executor, r.Build.Sandbox.Worker = "buildkit", "w"
+		}, "names the executor"},
+		{"a worker with a name without an end", func(r *artifact.Record, _ *Builder, _ *Run) {
+			r.Build.Sandbox = artifact.Sandbox{Hermetic: true, Executor: "buildkit", Worker: strings.Repeat("w", 129)}
+		}, "names the executor"},
+		{"an interface that was built elsewhere", func(r *artifact.Record, _ *Builder, _ *Run) {
+			r.UI.Report = &artifact.Sandbox{Hermetic: true, Executor: "buildkit", Worker: "w"}
+		}, "interface names the executor"},
+		{"hermetic, and nobody saw by what", func(r *artifact.Record, _ *Builder, _ *Run) { r.Build.Sandbox.Namespaces = nil }, "contradicts itself"},
+		{"a worker with a name to be shown", func(r *artifact.Record, _ *Builder, _ *Run) {
+			r.Build.Sandbox = artifact.Sandbox{Hermetic: true, Executor: "buildkit", Worker: "w\n"}
+		}, "names the executor"},
 		{"a document twice", func(r *artifact.Record, _ *Builder, _ *Run) { r.Documents[1].Name = r.Documents[0].Name }, "twice"},
 		{"builder without id", func(_ *artifact.Record, b *Builder, _ *Run) { b.ID = "" }, "builder.id"},
 		{"builder with a relative id", func(_ *artifact.Record, b *Builder, _ *Run) { b.ID = "workstation" }, "builder.id"},

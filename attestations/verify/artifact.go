@@ -11,6 +11,7 @@ import (
 	"palisade/attestations/intoto"
 	"palisade/attestations/policy"
 	"palisade/attestations/provenance"
+	"palisade/attestations/rebuild"
 	"palisade/attestations/unpack"
 )
 
@@ -19,6 +20,7 @@ func (v *verifier) artifact(ctx context.Context, s *subject, r artifact.Record) 
 	var (
 		file *os.File
 		doc  document
+		as   signed // the provenance
 		said provenance.Provenance
 		in   insideOf
 	)
@@ -38,9 +40,8 @@ func (v *verifier) artifact(ctx context.Context, s *subject, r artifact.Record) 
 	})
 	doc = v.described(s, r.Name, r.Documents, subjectOf(r.Name, r.Digest))
 	s.check(Provenance, []Check{Digest}, func() (_ string, err error) {
-		var got signed
-		got, said, err = v.attestedProvenance(r)
-		return got.String(), err
+		as, said, err = v.attestedProvenance(r)
+		return as.String(), err
 	})
 	s.check(Record, []Check{Provenance}, func() (string, error) {
 		if err := said.Check(r); err != nil {
@@ -53,7 +54,7 @@ func (v *verifier) artifact(ctx context.Context, s *subject, r artifact.Record) 
 		if err != nil {
 			return "", err
 		}
-		return "built by " + c.Builder, v.policy.Judge(c)
+		return "built by " + builtBy(said), v.policy.Judge(c)
 	})
 	trusted := []Check{Digest, Signature, Record}
 	s.check(Members, trusted, func() (_ string, err error) {
@@ -79,6 +80,7 @@ func (v *verifier) artifact(ctx context.Context, s *subject, r artifact.Record) 
 	if v.dir.has(binFolder) {
 		s.check(Loose, trusted, func() (string, error) { return v.loose(ctx, r) })
 	}
+	v.rebuilt(s, r.Name, func() (rebuild.Given, error) { return rebuild.Artifact(said, as.digest()) })
 }
 
 // described makes the check of the bill of materials of what lies in the file

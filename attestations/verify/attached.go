@@ -21,6 +21,7 @@ type statements struct {
 	subject artifact.Digest
 	all     []stated // about the subject alone
 	beside  []stated // about something else
+	rebuilt []stated // of a rebuild, by whom the policy names as a rebuilder, about whatever
 	others  []error  // why the rest is passed over
 	unread  error    // why nothing of this is known
 }
@@ -29,6 +30,7 @@ type statements struct {
 type stated struct {
 	signed
 	statement intoto.Statement
+	bundle    artifact.Digest // that it came in
 }
 
 // attached opens what is attached to d, which s is about. If that cannot be read
@@ -43,13 +45,26 @@ func (v *imageVerifier) attached(ctx context.Context, s *subject, d artifact.Dig
 		}
 		return said, nil
 	}
+	seen := map[artifact.Digest]bool{} // whoever can attach one can attach it a hundred times
 	for _, data := range bundles {
+		content := artifact.DigestBytes(data)
+		if seen[content] {
+			continue
+		}
+		seen[content] = true
+		if one, is, err := v.openedRebuild(data); err != nil {
+			said.others = append(said.others, err)
+			continue
+		} else if is {
+			said.rebuilt = append(said.rebuilt, one)
+			continue
+		}
 		one, err := v.opened(data)
 		if err != nil {
 			said.others = append(said.others, err)
 			continue
 		}
-		v.inputs[artifact.DigestBytes(data)] = d.String()
+		v.inputs[content] = d.String()
 		if one.about(d) {
 			said.all = append(said.all, one)
 		} else {
@@ -71,7 +86,7 @@ func (v *imageVerifier) opened(data []byte) (stated, error) {
 		return stated{}, err
 	}
 	statement, err := intoto.Parse(got.payload)
-	return stated{got, statement}, err
+	return stated{got, statement, artifact.DigestBytes(data)}, err
 }
 
 // about reports whether a statement is about d alone. What it calls it is

@@ -132,13 +132,48 @@ func (v *verifier) attestedProvenance(r artifact.Record) (signed, provenance.Pro
 	return s, p, v.beside(name, s.payload)
 }
 
+// hermeticity is how far every sandbox was seen to be hermetic, and whose promise
+// it is where the builder did not look.
+func hermeticity(in provenance.Internal) (how policy.Hermeticity, promise string) {
+	if !in.Hermetic || len(in.Sandboxes) == 0 {
+		return policy.NotHermetic, ""
+	}
+	how = policy.Observed
+	if in.Cache == provenance.Registry {
+		how, promise = policy.Promised, "a cache in a registry"
+	}
+	for _, s := range in.Sandboxes {
+		switch {
+		case !s.Hermetic, s.Executor == "" && len(s.Namespaces) == 0:
+			return policy.NotHermetic, ""
+		case s.Executor != "": // there is one that is known, see package provenance
+			how, promise = policy.Promised, "a worker of "+s.Executor
+		}
+	}
+	return how, promise
+}
+
+// builtBy tells a report who built, and what nobody saw of it.
+func builtBy(p provenance.Provenance) string { return p.RunDetails.Builder.ID + promised(p) }
+
+// promised tells a report of the first of these that was hermetic by promise.
+func promised(all ...provenance.Provenance) string {
+	for _, p := range all {
+		if how, promise := hermeticity(p.BuildDefinition.InternalParameters); how == policy.Promised {
+			return "; that it was hermetic is the promise of " + promise
+		}
+	}
+	return ""
+}
+
 // claim is what a policy judges of a provenance.
 func claim(p provenance.Provenance) (policy.Claim, error) {
 	b, external := p.BuildDefinition, p.BuildDefinition.ExternalParameters
 	c := policy.Claim{
-		Builder: p.RunDetails.Builder.ID, BuildType: b.BuildType, Hermetic: b.InternalParameters.Hermetic,
+		Builder: p.RunDetails.Builder.ID, BuildType: b.BuildType,
 		Component: external.Component, Variant: external.Variant, Version: external.Version,
 	}
+	c.Hermetic, c.Promise = hermeticity(b.InternalParameters)
 	if repository, ok := p.Repository(); ok {
 		c.CleanTree = repository.Clean
 	}

@@ -19,7 +19,8 @@
 //     artifact is called after its component, version, variant and platform (ErrIndex).
 //  2. files: every file that it names is there (ErrMissing), no other is
 //     (ErrUnlisted), each is a regular file (ErrNotFile), and SHA256SUMS agrees
-//     (ErrSums). The folder bin of loose binaries may be left out as a whole.
+//     (ErrSums). The folder bin of loose binaries may be left out as a whole, and so
+//     may those of rebuilders, which hold bundles alone, 32 at most (ErrTooLarge).
 //
 // Then of each artifact:
 //
@@ -32,7 +33,8 @@
 //  6. provenance: likewise; it is well-formed (ErrProvenance), and the file beside
 //     it is what was signed, byte for byte (ErrDocument).
 //  7. record: the provenance says what the index says (ErrRecord).
-//  8. policy: the provenance is acceptable: errors of package policy; it names a
+//  8. policy: the provenance is acceptable: errors of package policy; it is hermetic
+//     only by what the builder saw, and by promise where a worker compiled; it names a
 //     patch of every module that was changed (ErrProvenance), but for an interface
 //     that was put into upstream's.
 //  9. members: the archive is safe to unpack (ErrArchive, ErrMemberName,
@@ -50,6 +52,12 @@
 //     verdict is the policy's to judge.
 //  13. loose: the binaries in bin and their documents are those of the archive
 //     (ErrLoose).
+//  15. rebuilt: as many of the rebuilders whom the policy names as it demands
+//     attest that they built it again from this provenance, and got all that this
+//     names, byte for byte (policy.ErrRebuilders). Those who may be one and the same
+//     count once. Bundles of others, and those that are older than the policy allows,
+//     are passed over and counted. One that is believed, and of something else, is a
+//     refusal (ErrRebuild). Of a policy that demands none the check is not made.
 //
 // Of each container image the same, where it differs as follows, and one more:
 //
@@ -72,11 +80,12 @@
 //     are signed, each about that digest alone, and say what is said of the file; a
 //     test result is of the component's own binary in an archive of the image.
 //     The folder that holds them may be left out as a whole.
+//  15. rebuilt: of the image; what is attested of that is of its archives as well.
 //
 // A check whose ground another one took away is not made, and is shown as SKIP. So
 // is 5 where the policy does not demand it and there is no attestation; a document
 // that lies there is held against the index all the same (ErrDocument).
-// No bundle that is opened may be older than the policy allows (errors of package
+// No bundle that is believed may be older than the policy allows (errors of package
 // policy).
 //
 // # Limits
@@ -95,9 +104,10 @@
 // A.test-result.json and A.test-result.sigstore.json; once there are release.json,
 // release.json.sigstore.json, SHA256SUMS and, for others, cosign.pub and
 // trusted_root.json. The last two are not read: trust does not come with what is
-// to be trusted. Beside an image I.oci.tar lie the same but a test result, and the
-// folder I.oci.d: in it, for the index and each manifest, a folder called by the
-// hexadecimal digits of its digest with signature.sigstore.json,
+// to be trusted. What rebuilders attest of A lies in the folder A.rebuilds, see
+// predicates/rebuild.md. Beside an image I.oci.tar lie the same but a test result,
+// and the folder I.oci.d: in it, for the index and each manifest, a folder called
+// by the hexadecimal digits of its digest with signature.sigstore.json,
 // spdx.sigstore.json, provenance.sigstore.json and, where an audit ran,
 // test-result.sigstore.json.
 package verify
@@ -140,4 +150,5 @@ var (
 	ErrTestResult     = errors.New("test result is not well-formed")
 	ErrImage          = errors.New("image is not what is said of it, or breaks a rule of images")
 	ErrLoose          = errors.New("file in bin is not that of the archive")
+	ErrRebuild        = errors.New("attestation of a rebuild is not one of this artifact")
 )

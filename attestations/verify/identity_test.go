@@ -149,3 +149,34 @@ func TestIdentities(t *testing.T) {
 		})
 	}
 }
+
+// Whatever opens attestations once more after something was verified believes no
+// more than that did: neither another's, nor one that is too old.
+func TestTrustAttestations(t *testing.T) {
+	s := newStage(t)
+	const issuer, subject = "https://issuer.palisade.example", "https://ci.palisade.example/release"
+	p := testPolicy(t, "keys: [given]", "keys: none", "identities: none", "identities: [{issuer: "+issuer+", subject: "+subject+"}]",
+		"timestamp: not-required", "timestamp: required", "maximum-age: unlimited", "maximum-age: 720h")
+	statement := []byte(`{"_type":"https://in-toto.io/Statement/v1"}`)
+	for _, tt := range []struct {
+		name, subject string
+		later         time.Duration
+		want          error
+	}{
+		{"young enough", subject, 700 * time.Hour, nil},
+		{"too old", subject, 721 * time.Hour, policy.ErrTooOld},
+		{"another's", subject + "/other", 0, bundle.ErrWrongSubject},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			data := s.as(issuer, tt.subject, time.Now().Add(-time.Minute), true)(t, signing.Statement(statement), "")
+			open := must(Trust{Root: s.root, Now: time.Now().Add(tt.later)}.Attestations(p))(t)
+			got, err := open(data)
+			if !errors.Is(err, tt.want) || (err == nil) != (tt.want == nil) || (err == nil) != (string(got) == string(statement)) {
+				t.Errorf("%s, %v, want %v", got, err, tt.want)
+			}
+		})
+	}
+	if _, err := (Trust{}).Attestations(p); !errors.Is(err, bundle.ErrTrust) {
+		t.Errorf("without a trusted root: %v", err)
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"palisade/attestations/artifact"
 	"palisade/attestations/ocilayout"
 	"palisade/attestations/provenance"
+	"palisade/attestations/rebuild"
 	"palisade/attestations/unpack"
 )
 
@@ -21,6 +22,7 @@ func (v *verifier) image(ctx context.Context, s *subject, i artifact.Image, reco
 	var (
 		file  *os.File
 		doc   document
+		as    signed // the provenance
 		said  provenance.Image
 		built []provenance.Provenance
 		in    insideImage
@@ -39,9 +41,8 @@ func (v *verifier) image(ctx context.Context, s *subject, i artifact.Image, reco
 	})
 	doc = v.described(s, i.Name, i.Documents, subjectOf(i.Name, i.Digest))
 	s.check(Provenance, []Check{Digest}, func() (_ string, err error) {
-		var got signed
-		got, said, err = v.imageProvenance(i)
-		return got.String(), err
+		as, said, err = v.imageProvenance(i)
+		return as.String(), err
 	})
 	s.check(Record, []Check{Provenance}, func() (_ string, err error) {
 		if err := said.Check(i, records); err != nil {
@@ -51,7 +52,7 @@ func (v *verifier) image(ctx context.Context, s *subject, i artifact.Image, reco
 		return fmt.Sprintf("made of %d archives, whose provenance says what the index says", len(records)), err
 	})
 	s.check(Policy, []Check{Record}, func() (string, error) {
-		return "made by " + said.RunDetails.Builder.ID, judgeImage(v.policy, said, built)
+		return "made by " + said.RunDetails.Builder.ID + promised(built...), judgeImage(v.policy, said, built)
 	})
 	s.check(Members, []Check{Digest, Signature, Record}, func() (_ string, err error) {
 		in, err = v.readImage(ctx, i, records, file)
@@ -67,6 +68,7 @@ func (v *verifier) image(ctx context.Context, s *subject, i artifact.Image, reco
 	if v.dir.has(i.BundlesDir()) {
 		s.check(Carried, []Check{Record}, func() (string, error) { return v.carried(i, said, records) })
 	}
+	v.rebuilt(s, i.Name, func() (rebuild.Given, error) { return rebuild.Image(said, as.digest()) })
 }
 
 // madeOf are the artifacts that i is made of, in the order of its platforms;

@@ -26,26 +26,70 @@ type Trust struct {
 // nothing could pass tells nothing of a release.
 func (t Trust) opener(p policy.Policy) (opener, error) {
 	trust, err := t.Bundles(p)
-	return bundles{trust}, err
+	if err != nil {
+		return nil, err
+	}
+	rebuilders, err := t.Rebuilders(p)
+	return bundles{trust, rebuilders}, err
+}
+
+// Rebuilders is whose attestations of having built something again p believes:
+// nobody's, if it demands none.
+func (t Trust) Rebuilders(p policy.Policy) (bundle.Trust, error) {
+	r := p.Rebuilders()
+	if r.Count == 0 {
+		return bundle.Trust{}, nil
+	}
+	trust := t.of(r.Signers)
+	if err := trust.Validate(); err != nil {
+		return bundle.Trust{}, fmt.Errorf("policy %s: rebuilders: %w", p.Name(), err)
+	}
+	return trust, nil
+}
+
+// of is the trust in those who are named.
+func (t Trust) of(s policy.Signers) bundle.Trust {
+	trust := bundle.Trust{Root: t.Root, RequireLog: s.Log, RequireTimestamp: s.Timestamp, Keys: slices.Clone(s.Keys)}
+	for _, i := range s.Identities {
+		trust.Identities = append(trust.Identities, bundle.Identity{Issuer: i.Issuer, Subject: i.Subject, SubjectPattern: i.Pattern})
+	}
+	return trust
 }
 
 // Bundles is whose bundles p believes, with what t adds: an error if nobody's.
 func (t Trust) Bundles(p policy.Policy) (bundle.Trust, error) {
 	s := p.Signers()
-	trust := bundle.Trust{Root: t.Root, RequireLog: s.Log, RequireTimestamp: s.Timestamp, Keys: slices.Clone(s.Keys)}
+	trust := t.of(s)
 	if s.Given {
 		if len(t.Keys) == 0 && len(s.Keys) == 0 && len(s.Identities) == 0 {
 			return bundle.Trust{}, fmt.Errorf("policy %s: %w: it wants a key to be given, and there is none", p.Name(), bundle.ErrTrust)
 		}
 		trust.Keys = append(trust.Keys, t.Keys...)
 	}
-	for _, i := range s.Identities {
-		trust.Identities = append(trust.Identities, bundle.Identity{Issuer: i.Issuer, Subject: i.Subject, SubjectPattern: i.Pattern})
-	}
 	if err := trust.Validate(); err != nil {
 		return bundle.Trust{}, fmt.Errorf("policy %s: %w", p.Name(), err)
 	}
 	return trust, nil
+}
+
+// Attestations opens the bundles of attestations that p believes, as it does while
+// something is verified: by who signed them, and when. What it returns is the
+// statement as it was signed.
+func (t Trust) Attestations(p policy.Policy) (func(data []byte) ([]byte, error), error) {
+	trust, err := t.Bundles(p)
+	if err != nil {
+		return nil, err
+	}
+	return func(data []byte) ([]byte, error) {
+		s, err := bundles{trust: trust}.attestation(data)
+		if err == nil {
+			err = p.JudgeTime(s.at, t.Now)
+		}
+		if err != nil {
+			return nil, err
+		}
+		return s.payload, nil
+	}, nil
 }
 
 // An opener opens Sigstore bundles: what it returns was signed by somebody
@@ -54,11 +98,13 @@ func (t Trust) Bundles(p policy.Policy) (bundle.Trust, error) {
 type opener interface {
 	signature(data []byte, content artifact.Digest) (signed, error)
 	attestation(data []byte) (signed, error)
+	rebuild(data []byte) (signed, error) // an attestation of a rebuilder
 }
 
 // signed is what an opened bundle says.
 type signed struct {
-	by      string
+	by      bundle.Signer
+	key     string    // bundle.KeyID of the key that did it
 	at      time.Time // zero where nothing trusted tells
 	logged  bool
 	payload []byte // of an attestation
@@ -66,7 +112,7 @@ type signed struct {
 
 // String is who signed and when, for a report.
 func (s signed) String() string {
-	text := "by " + s.by
+	text := "by " + s.by.String()
 	if !s.at.IsZero() {
 		text += " on " + s.at.UTC().Format(time.RFC3339)
 	}
@@ -76,7 +122,7 @@ func (s signed) String() string {
 	return text
 }
 
-type bundles struct{ trust bundle.Trust }
+type bundles struct{ trust, rebuilders bundle.Trust }
 
 func (b bundles) signature(data []byte, content artifact.Digest) (signed, error) {
 	v, err := bundle.OpenSignature(data, b.trust, content)
@@ -88,12 +134,17 @@ func (b bundles) attestation(data []byte) (signed, error) {
 	return seen(v, err)
 }
 
+func (b bundles) rebuild(data []byte) (signed, error) {
+	v, err := bundle.OpenAttestation(data, b.rebuilders)
+	return seen(v, err)
+}
+
 func seen(v bundle.Verified, err error) (signed, error) {
 	if err != nil {
 		return signed{}, err
 	}
 	at, _ := v.Time()
-	return signed{by: v.Signer().String(), at: at, logged: v.Logged(), payload: v.Payload()}, nil
+	return signed{by: v.Signer(), key: v.KeyID(), at: at, logged: v.Logged(), payload: v.Payload()}, nil
 }
 
 // signature opens the signature of the file of that name and content. Who did
@@ -116,10 +167,15 @@ func (v *verifier) bundle(name string, refusal error, open func([]byte) (signed,
 	if err := v.policy.JudgeTime(s.at, v.now); err != nil {
 		return signed{}, fmt.Errorf("%s: %w", name, err)
 	}
+	v.believe(name, data)
+	return s, nil
+}
+
+// believe remembers a bundle that was believed.
+func (v *verifier) believe(name string, data []byte) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.opened[name] = artifact.DigestBytes(data)
-	return s, nil
 }
 
 // inputs are the bundles that were believed, by name.

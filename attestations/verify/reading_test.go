@@ -18,6 +18,7 @@ import (
 	"palisade/attestations/intoto"
 	"palisade/attestations/policy"
 	"palisade/attestations/provenance"
+	"palisade/attestations/rebuild"
 )
 
 // A swapper puts other files in the place of what is there once a signature has
@@ -87,6 +88,14 @@ func (a aging) attestation(data []byte) (signed, error) {
 	return got, err
 }
 
+func (a aging) rebuild(data []byte) (signed, error) {
+	got, err := a.opener.rebuild(data)
+	if got.at = now; a.predicateType == rebuild.PredicateType {
+		got.at = a.old
+	}
+	return got, err
+}
+
 // Nothing that is believed may be older than the policy allows: an old result of
 // an audit no more than an old index.
 func TestAge(t *testing.T) {
@@ -95,7 +104,7 @@ func TestAge(t *testing.T) {
 	w.audited(t, true)
 	dir := w.write(t)
 	p := testPolicy(t, "timestamp: not-required", "timestamp: required", "maximum-age: unlimited", "maximum-age: 720h")
-	real := bundles{bundle.Trust{Keys: []crypto.PublicKey{key.Public()}}}
+	real := bundles{trust: bundle.Trust{Keys: []crypto.PublicKey{key.Public()}}}
 	for _, tt := range []struct {
 		predicateType string
 		old           time.Time

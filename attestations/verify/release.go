@@ -211,6 +211,9 @@ func (v *verifier) files(index *artifact.Manifest, what selection, only string) 
 	}
 	want := listing(what.records, only == "" && v.dir.has(binFolder), required)
 	v.listImages(want, what.images, required)
+	if err := v.listRebuilds(want, what.names()); err != nil {
+		return "", err
+	}
 	if only == "" {
 		if err := v.dir.compare(want); err != nil {
 			return "", err

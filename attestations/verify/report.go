@@ -32,11 +32,13 @@ const (
 	TestResult
 	Loose
 	Carried
+	Rebuilt
 )
 
 var checkNames = [...]string{
 	Index: "index", Files: "files", Digest: "digest", Signature: "signature", SPDX: "spdx", Provenance: "provenance", Record: "record",
 	Policy: "policy", Members: "members", Binaries: "binaries", Contents: "contents", TestResult: "test-result", Loose: "loose", Carried: "carried",
+	Rebuilt: "rebuilt",
 }
 
 // String is the check's name.

@@ -202,6 +202,7 @@ transparency-log: not-required
 timestamp: not-required
 maximum-age: unlimited
 attestations: [spdx, provenance]
+rebuilders: not-required
 builders: [` + workstation + `]
 build-types: [` + provenance.BuildType + `, ` + provenance.ImageBuildType + `]
 hermetic: required

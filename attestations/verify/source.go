@@ -60,6 +60,12 @@ type Source interface {
 //     provenance is about, by their digests.
 //   - test-result (12): as of archives, about the manifest; the archive and the
 //     component's binary in the image are what was tested.
+//   - rebuilt (15): as many rebuilders as the policy demands attest of the index,
+//     which names the manifests by their digests: from the provenance that is
+//     attached to it, or from that of the release, which says the same of the whole
+//     image (rebuild.CheckCarried). It has to be attached to the index. What they attest
+//     of a manifest is told where it is attached to that. All else is passed over, for
+//     anybody may attach what a rebuilder attests of another provenance.
 //
 // Of several statements of one kind about one digest, each that somebody signed
 // whom the policy names, and no longer ago than it allows, has to pass. Others
@@ -201,6 +207,7 @@ func (v *imageVerifier) ofIndex(s *subject, said statements, called calling) {
 	})
 	s.skip(Policy, "what the image is made of is known of each platform, and the provenance of the index is judged with it")
 	v.described(s, said, s.passed(Record))
+	v.rebuilt(s, said, true)
 }
 
 // ofPlatform makes the checks of one manifest.
@@ -227,7 +234,7 @@ func (v *imageVerifier) ofPlatform(s *subject, said statements, i ocilayout.Imag
 				return "", err
 			}
 		}
-		return archive.Name + " was built by " + built[0].RunDetails.Builder.ID, nil
+		return archive.Name + " was built by " + builtBy(built[0]), nil
 	})
 	s.check(Members, []Check{Record}, func() (string, error) {
 		of := v.made[0].BuildDefinition.InternalParameters.SourceDateEpoch
@@ -245,6 +252,7 @@ func (v *imageVerifier) ofPlatform(s *subject, said statements, i ocilayout.Imag
 	s.check(TestResult, []Check{Record}, func() (string, error) {
 		return v.tested(said, archive, binaryDigests(i)[v.made[0].BuildDefinition.ExternalParameters.Component])
 	})
+	v.rebuilt(s, said, false)
 }
 
 // archive is the one that the image of a platform was made of, by every

@@ -223,6 +223,10 @@ func TestSourceTamper(t *testing.T) {
 			w.image.layout = layoutOf(w)
 			w.image.finish(t, w)
 		}, fails: []Check{Policy}, wants: []error{ErrProvenance}},
+		{name: "compiled by a worker that promises", before: func(t *testing.T, w *world) {
+			elsewhere(t, w)
+			w.image.finish(t, w)
+		}, fails: []Check{Policy}, wants: []error{policy.ErrHermetic}},
 		{name: "an archive for another platform", after: resign(&key, 2, builtKind, func(s *intoto.Statement) {
 			s.Predicate = bytes.ReplaceAll(s.Predicate, []byte("linux/arm64"), []byte("linux/riscv64"))
 		}), fails: []Check{Policy}, wants: []error{ErrRecord}},
@@ -292,7 +296,7 @@ func TestSourceAge(t *testing.T) {
 	key = newKey(t)
 	s := newShelf(t, newImageWorld(t))
 	p := testPolicy(t, "timestamp: not-required", "timestamp: required", "maximum-age: unlimited", "maximum-age: 720h")
-	real := bundles{bundle.Trust{Keys: []crypto.PublicKey{key.Public()}}}
+	real := bundles{trust: bundle.Trust{Keys: []crypto.PublicKey{key.Public()}}}
 	if report, err := imageWith(t.Context(), reference, s, p, aging{opener: real}, now); err != nil {
 		t.Fatalf("%v, %+v", err, report.Lines)
 	}

@@ -72,6 +72,11 @@ var ofProvenances = []tampering{
 	{name: "not hermetic", before: func(_ *testing.T, w *world) {
 		w.artifacts[0].rec.Build.Sandbox = artifact.Sandbox{Reason: "refused here"}
 	}, fails: []Check{Policy}, wants: []error{policy.ErrHermetic}},
+	{name: "hermetic by a worker's promise", before: elsewhere, fails: []Check{Policy}, wants: []error{policy.ErrHermetic}},
+	{name: "hermetic by the word of a cache", before: func(_ *testing.T, w *world) { w.run.Cache = provenance.Registry }, fails: []Check{Policy}, wants: []error{policy.ErrHermetic}},
+	{name: "not hermetic, where a worker's promise is accepted", before: func(_ *testing.T, w *world) {
+		w.artifacts[0].rec.Build.Sandbox = artifact.Sandbox{Reason: "refused here"}
+	}, policy: []string{"hermetic: required", "hermetic: promised"}, fails: []Check{Policy}, wants: []error{policy.ErrHermetic}},
 	{name: "changes in no commit", before: func(_ *testing.T, w *world) { w.run.Repository.Clean = false }, fails: []Check{Policy}, wants: []error{policy.ErrCleanTree}},
 	{name: "no commit", before: func(_ *testing.T, w *world) { w.run.Repository = provenance.Repository{} }, fails: []Check{Policy}, wants: []error{policy.ErrCleanTree}},
 	{name: "older than the minimum of the distribution", policy: []string{"minimum-version: 1.2.0-palisade.1", "minimum-version: 1.2.0-palisade.2"}, fails: []Check{Policy}, wants: []error{policy.ErrOutdated}},

@@ -76,9 +76,9 @@ type Verifier struct {
 	ID string `json:"id"`
 }
 
-// limits is what Parse allows: three inputs for each of a statement's subjects,
-// and as many again.
-var limits = intoto.Limits{Size: 8 << 20, Depth: 6, Items: 6 * intoto.MaxSubjects}
+// limits is what Parse allows: four inputs for each of a statement's subjects,
+// those of as many rebuilders as there may be (package rebuild), and some more.
+var limits = intoto.Limits{Size: 16 << 20, Depth: 6, Items: 40 * intoto.MaxSubjects}
 
 // Statement says s of the subjects.
 func (s Summary) Statement(subjects []intoto.Subject) (intoto.Statement, error) {

@@ -18,6 +18,7 @@ import (
 	"palisade/attestations/artifact"
 	"palisade/attestations/bundle"
 	"palisade/attestations/intoto"
+	"palisade/attestations/rebuild"
 	"palisade/attestations/signing"
 	"palisade/attestations/vsa"
 )
@@ -215,4 +216,24 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("%+v was written as %+v", s, again)
 		}
 	})
+}
+
+// A summary of the largest release that there may be, rebuilt by as many as there
+// may be, is read back.
+func TestLargest(t *testing.T) {
+	s := sample()
+	one := s.Inputs[0]
+	for len(s.Inputs) < (4+rebuild.MaxBundles)*intoto.MaxSubjects {
+		s.Inputs = append(s.Inputs, one)
+	}
+	statement := must(intoto.Parse(must(intoto.Marshal(must(s.Statement(subjects()))(t)))(t)))(t)
+	if got, err := vsa.Parse(statement); err != nil || len(got.Inputs) != len(s.Inputs) {
+		t.Errorf("%d inputs, %v", len(got.Inputs), err)
+	}
+	for len(s.Inputs) <= 40*intoto.MaxSubjects {
+		s.Inputs = append(s.Inputs, one)
+	}
+	if _, err := vsa.Parse(must(s.Statement(subjects()))(t)); !errors.Is(err, intoto.ErrTooLarge) {
+		t.Errorf("%d inputs: %v", len(s.Inputs), err)
+	}
 }

@@ -104,7 +104,7 @@ func passing(err error) bool {
 // explain says what an error means for whoever asked, and what to do. One that
 // already wraps an error of this package stays as it is.
 func (r *Repository) explain(err error) error {
-	err = brief{withoutQuery(err)}
+	err = Brief(withoutQuery(err), maxAnswered)
 	for _, known := range []error{ErrDenied, ErrPlaintext, ErrNotFound, ErrDigest, ErrMediaType, ErrTooLarge, ErrAnswer} {
 		if errors.Is(err, known) {
 			return err
@@ -141,22 +141,29 @@ func unconnected(err error) bool {
 	return errors.As(err, &operation) || errors.As(err, &certificate)
 }
 
-// A brief error is what a registry answered, without more of its own words than
-// fit on a line: it may answer with 64 KiB of anything.
-type brief struct{ error }
+// maxAnswered is how much is told of what a registry answered, in bytes.
+const maxAnswered = 300
+
+// Brief is err on one line that is not longer than most bytes, whatever a registry
+// answered: that may be 64 KiB of anything.
+func Brief(err error, most int) error { return brief{err, most} }
+
+type brief struct {
+	error
+	most int
+}
 
 func (b brief) Unwrap() error { return b.error }
 
 func (b brief) Error() string {
-	const most = 300
 	text := strings.Map(func(c rune) rune {
 		if !unicode.IsPrint(c) {
 			return ' '
 		}
 		return c
 	}, strings.ToValidUTF8(b.error.Error(), "?"))
-	if len(text) > most {
-		text = strings.ToValidUTF8(text[:most], "") + "…"
+	if len(text) > b.most {
+		text = strings.ToValidUTF8(text[:b.most], "") + "…"
 	}
 	return text
 }

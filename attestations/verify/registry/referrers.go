@@ -17,15 +17,17 @@ import (
 	"palisade/attestations/artifact"
 	"palisade/attestations/bundle"
 	"palisade/attestations/ocilayout"
+	"palisade/attestations/verify"
 )
 
 // How much is read that may be said of one manifest by anybody who can write
-// to the repository.
+// to the repository. Whoever adds to it has to stay below MaxReferrers and
+// MaxBundles: of an image of which more is said nothing can be told any more.
 const (
-	maxReferrers = 100
+	MaxReferrers = 100       // that may be bundles
+	MaxBundles   = 256 << 20 // bytes of bundles, together
+	maxBundle    = 64 << 20  // of one
 	maxPages     = 20
-	maxBundle    = 64 << 20
-	maxBundles   = 256 << 20 // of one subject, together
 )
 
 // maybeBundle is what the manifest of a bundle is listed as: its type; that of its
@@ -42,7 +44,15 @@ func (r *Repository) Referrers(ctx context.Context, subject artifact.Digest) ([]
 		all, err = r.referrers(ctx, subject)
 		return err
 	})
-	return all, err
+	return all, unread(err)
+}
+
+// unread says of an error that it is of what others may have put beside an image.
+func unread(err error) error {
+	if err == nil || errors.Is(err, verify.ErrUnreachable) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrReferrers, err)
 }
 
 func (r *Repository) referrers(ctx context.Context, subject artifact.Digest) ([]artifact.Digest, error) {
@@ -126,8 +136,8 @@ func list(all []artifact.Digest, data []byte) ([]artifact.Digest, error) {
 			return nil, fmt.Errorf("%w: a list of referrers: %w", ErrAnswer, err)
 		}
 	}
-	if len(all) > maxReferrers {
-		return nil, fmt.Errorf("%w: more than %d referrers that may be bundles", ErrTooLarge, maxReferrers)
+	if len(all) > MaxReferrers {
+		return nil, fmt.Errorf("%w: more than %d referrers that may be bundles", ErrTooLarge, MaxReferrers)
 	}
 	return all, nil
 }
@@ -160,35 +170,38 @@ func following(answer *http.Response) (string, error) {
 
 // Bundles are the Sigstore bundles that refer to subject, in the order of their
 // manifests' digests. Anything else that refers to it is passed over, as is
-// what is listed and not there: who may write to a repository may put anything
-// beside an image. Nothing of the bundles is believed here.
+// what is listed and not there, larger than any document or bundle is, or larger
+// than it is said to be: who may write to a repository may put anything beside an
+// image. Nothing of the bundles is believed here.
 func (r *Repository) Bundles(ctx context.Context, subject artifact.Digest) ([][]byte, error) {
 	all, err := r.Referrers(ctx, subject)
 	if err != nil {
 		return nil, err
 	}
 	var bundles [][]byte
-	left := int64(maxBundles)
+	left := int64(MaxBundles)
 	for _, d := range all {
 		m, err := r.Manifest(ctx, d.String())
-		if errors.Is(err, ErrNotFound) || errors.Is(err, ErrMediaType) {
+		if errors.Is(err, ErrNotFound) || errors.Is(err, ErrMediaType) || errors.Is(err, ErrTooLarge) {
 			continue
 		}
 		if err != nil {
-			return nil, err
+			return nil, unread(err)
 		}
 		layer, ok := carried(m, subject)
-		if !ok {
+		if !ok || layer.Size < 0 || layer.Size > maxBundle {
 			continue
 		}
-		data, err := r.small(ctx, layer, min(left, maxBundle))
-		if errors.Is(err, ErrNotFound) {
+		if left -= layer.Size; left < 0 {
+			return nil, fmt.Errorf("%w: %w: more than %d bytes of bundles of %s in %s", ErrReferrers, ErrTooLarge, int64(MaxBundles), subject, r.name)
+		}
+		data, err := r.small(ctx, layer, maxBundle)
+		if errors.Is(err, ErrNotFound) || errors.Is(err, ErrTooLarge) {
 			continue
 		}
 		if err != nil {
-			return nil, err
+			return nil, unread(err)
 		}
-		left -= int64(len(data))
 		bundles = append(bundles, data)
 	}
 	return bundles, nil

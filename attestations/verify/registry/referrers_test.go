@@ -2,6 +2,10 @@ package registry_test
 
 import (
 	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,10 +13,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"palisade/attestations/artifact"
 	"palisade/attestations/bundle"
 	"palisade/attestations/ocilayout"
+	"palisade/attestations/policies"
+	"palisade/attestations/verify"
 	"palisade/attestations/verify/registry"
 )
 
@@ -81,6 +88,9 @@ func TestReferrers(t *testing.T) {
 			if !errors.Is(err, tt.err) || (err == nil) != (tt.err == nil) || !slices.Equal(got, tt.want) {
 				t.Errorf("%v, %v, want %v, %v", got, err, tt.want, tt.err)
 			}
+			if err != nil && !errors.Is(err, verify.ErrUnreachable) {
+				t.Errorf("it tells of the image what others put beside it: %v", err)
+			}
 		})
 	}
 }
@@ -129,8 +139,10 @@ func TestBundles(t *testing.T) {
 		{name: "listed and not there", manifest: attached("second", nil), answer: fails(404)},
 		{name: "its content is not there", manifest: attached("second", nil), blob: fails(404)},
 		{name: "its content is another", manifest: attached("second", nil), blob: says("", "fourth"), err: registry.ErrDigest},
-		{name: "its content is longer", manifest: attached("second", nil), blob: says("", "second and more"), err: registry.ErrTooLarge},
-		{name: "it is said to be huge", manifest: attached("second", func(m map[string]any) { m["layers"].([]any)[0].(map[string]any)["size"] = 65 << 20 }), blob: says("", "second"), err: registry.ErrTooLarge},
+		{name: "its content is longer", manifest: attached("second", nil), blob: says("", "second and more")},
+		{name: "it is said to be huge", manifest: attached("second", func(m map[string]any) { m["layers"].([]any)[0].(map[string]any)["size"] = 65 << 20 }), blob: says("", "second")},
+		{name: "it is said to be less than nothing", manifest: attached("second", func(m map[string]any) { m["layers"].([]any)[0].(map[string]any)["size"] = -1 }), blob: says("", "second")},
+		{name: "its manifest is huge", manifest: attached("second", nil), answer: says(ocilayout.ManifestType, strings.Repeat(" ", ocilayout.MaxDocument+1))},
 		{name: "denied", manifest: attached("second", nil), blob: fails(403), err: registry.ErrDenied},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -150,6 +162,9 @@ func TestBundles(t *testing.T) {
 			if !errors.Is(err, tt.err) || (err == nil) != (tt.err == nil) {
 				t.Fatalf("%v, want %v", err, tt.err)
 			}
+			if err != nil && !errors.Is(err, verify.ErrUnreachable) {
+				t.Errorf("it tells of the image what others put beside it: %v", err)
+			}
 			var got []string
 			for _, b := range all {
 				got = append(got, string(b))
@@ -163,5 +178,56 @@ func TestBundles(t *testing.T) {
 				t.Errorf("%q, want %q", got, want)
 			}
 		})
+	}
+}
+
+// One that is too large is passed over; of as much as anybody reads together there
+// is an end.
+func TestBundlesTogether(t *testing.T) {
+	for many, want := range map[int]error{4: nil, 5: registry.ErrTooLarge} {
+		s := newServer(t)
+		var all []artifact.Digest
+		for n := range many {
+			one := attached("first", func(m map[string]any) {
+				m["annotations"] = map[string]string{"n": fmt.Sprint(n)}
+				m["layers"].([]any)[0].(map[string]any)["size"] = 60 << 20
+			})
+			s.answers["manifests/"+digestOf(one).String()] = says(ocilayout.ManifestType, one)
+			all = append(all, digestOf(one))
+		}
+		s.answers["blobs/"+digestOf("first").String()] = says("", "first")
+		s.answers["referrers/"+subject.String()] = says(ocilayout.IndexType, listing(all...))
+		got, err := s.connect(t).Bundles(context.Background(), subject)
+		if !errors.Is(err, want) || (err == nil) != (want == nil) || err == nil && len(got) != many {
+			t.Errorf("of %d: %d, %v, want %v", many, len(got), err, want)
+		}
+	}
+}
+
+// Whoever attaches more to an image than is read hinders everybody, and has nobody
+// told that the image is refused.
+func TestFlooded(t *testing.T) {
+	s := newServer(t)
+	s.answers["manifests/v1"] = says(ocilayout.IndexType, index)
+	var many []artifact.Digest
+	for n := range registry.MaxReferrers + 1 {
+		many = append(many, digestOf(fmt.Sprint(n)))
+	}
+	s.answers["referrers/"+digestOf(index).String()] = says(ocilayout.IndexType, listing(many...))
+	image, err := registry.Open(t.Context(), s.address+"/beacon:v1", s.options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := policies.Load("workstation")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = verify.Image(t.Context(), s.address+"/beacon:v1", image, p, verify.Trust{Keys: []crypto.PublicKey{key.Public()}, Now: time.Now()})
+	if !errors.Is(err, registry.ErrReferrers) || !errors.Is(err, registry.ErrTooLarge) || errors.Is(err, verify.ErrRefused) {
+		t.Errorf("%v, want %v and no refusal", err, registry.ErrReferrers)
 	}
 }

@@ -20,6 +20,10 @@
 //   - ErrMediaType: a manifest that is neither an OCI image index nor an OCI image
 //     manifest, or that calls itself something else than the registry does.
 //   - ErrTooLarge, ErrUnavailable: see above.
+//   - ErrReferrers, with the error above that is the reason: more refers to an image
+//     than is read, or it cannot be read. Others may have put it there, so it is no
+//     refusal of the image; and what is not read could have been one, so it is not
+//     left out.
 //   - ErrAnswer: an answer that is none of the specification's.
 //
 // # Credentials
@@ -48,6 +52,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
@@ -59,7 +64,7 @@ import (
 	"palisade/attestations/verify"
 )
 
-// Why a registry is given up. The first five tell nothing of an image: they
+// Why a registry is given up. The first six tell nothing of an image: they
 // are verify.ErrUnreachable too.
 var (
 	ErrReference   error = unreachable("it names no image in a registry")
@@ -67,6 +72,7 @@ var (
 	ErrPlaintext   error = unreachable("HTTP without TLS is for this machine alone")
 	ErrNotFound    error = unreachable("it is not in the registry")
 	ErrUnavailable error = unreachable("the registry cannot be had")
+	ErrReferrers   error = unreachable("what is attached to it cannot be read: have whoever runs the repository remove what is not the publisher's or a rebuilder's")
 
 	ErrDigest    = errors.New("the registry gave something else than what was asked for")
 	ErrMediaType = errors.New("manifest of another media type")
@@ -108,9 +114,9 @@ type Repository struct {
 // has that of its registry in front, which is never made up:
 // registry.example/prometheus.
 func Connect(ctx context.Context, repository string, o Options) (*Repository, error) {
-	n, err := name.NewRepository(repository, name.StrictValidation)
+	n, err := ParseName(repository)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %q: write HOST/REPOSITORY: %w", ErrReference, repository, err)
+		return nil, err
 	}
 	r := &Repository{name: n, pause: o.Pause}
 	if r.pause == nil {
@@ -141,6 +147,19 @@ func Connect(ctx context.Context, repository string, o Options) (*Repository, er
 	}
 	r.client = &http.Client{Transport: r.transport, CheckRedirect: redirect}
 	return r, nil
+}
+
+// ParseName reads the name of a repository with its registry's in front, and
+// nothing behind. A URL is none, though a registry might be called "https:".
+func ParseName(repository string) (name.Repository, error) {
+	n, err := name.NewRepository(repository, name.StrictValidation)
+	if err == nil && strings.Contains(repository, "//") {
+		err = errors.New("it is a URL")
+	}
+	if err != nil {
+		return n, fmt.Errorf("%w: %q: write HOST/REPOSITORY: %w", ErrReference, repository, err)
+	}
+	return n, nil
 }
 
 // Name is the repository's, with that of its registry in front.

@@ -310,6 +310,23 @@ func TestReferences(t *testing.T) {
 	}
 }
 
+// A URL is no name, though it reads like one on a host called "https:".
+func TestParseName(t *testing.T) {
+	for repository, want := range map[string]error{
+		"registry.example/cache":         nil,
+		"localhost:5000/a/b":             nil,
+		"https://registry.example/cache": registry.ErrReference,
+		"registry.example//cache":        registry.ErrReference,
+		"registry.example/cache:v1":      registry.ErrReference,
+		"cache":                          registry.ErrReference,
+		"":                               registry.ErrReference,
+	} {
+		if _, err := registry.ParseName(repository); !errors.Is(err, want) {
+			t.Errorf("%q: %v, want %v", repository, err, want)
+		}
+	}
+}
+
 // onlyPlain is a network in which nobody has TLS.
 type onlyPlain struct{}
 
