@@ -6,11 +6,14 @@ import (
 	"debug/elf"
 	"fmt"
 	"runtime/debug"
+	"strings"
+
+	"palisade/magefiles/internal/goprogram"
 )
 
 // buildInfo compares what two Go binaries say of themselves. A file that is
-// no Go binary, or says nothing, adds nothing.
-func (c *comparison) buildInfo(p place, a, b content) {
+// no Go binary, or says nothing, differs in nothing.
+func (c *comparison) buildInfo(p place, a, b content) (found []Difference) {
 	ia, errA := readBuildInfo(a)
 	ib, errB := readBuildInfo(b)
 	if errA != nil || errB != nil {
@@ -19,18 +22,18 @@ func (c *comparison) buildInfo(p place, a, b content) {
 			if errA != nil {
 				which = "second"
 			}
-			c.add(p.at("build info", -1, "build settings: only the %s build has build info", which))
+			found = append(found, p.at("build info", -1, "%s: only the %s build has build info", BuildSettings, which))
 		}
-		return
+		return found
 	}
-	differ := func(cause, what, x, y string) {
+	differ := func(cause Cause, what, x, y string) {
 		if x != y {
-			c.add(p.at("build info", -1, "%s: %s%s in the first build, %s in the second", cause, what, orNone(x), orNone(y)))
+			found = append(found, p.at("build info", -1, "%s: %s%s in the first build, %s in the second", cause, what, orNone(x), orNone(y)))
 		}
 	}
-	differ("toolchain", "", ia.GoVersion, ib.GoVersion)
-	differ("build settings", "package ", ia.Path, ib.Path)
-	differ("module version", "main module ", module(&ia.Main), module(&ib.Main))
+	differ(Toolchain, "", ia.GoVersion, ib.GoVersion)
+	differ(BuildSettings, "package ", ia.Path, ib.Path)
+	differ(ModuleVersion, "main module ", module(&ia.Main), module(&ib.Main))
 	depsA, depsB := map[string]string{}, map[string]string{}
 	settingsA, settingsB := map[string]string{}, map[string]string{}
 	var paths, keys []string
@@ -55,11 +58,32 @@ func (c *comparison) buildInfo(p place, a, b content) {
 		}
 	}
 	for _, path := range paths {
-		differ("module version", "", depsA[path], depsB[path])
+		differ(ModuleVersion, "", depsA[path], depsB[path])
 	}
 	for _, key := range keys {
-		differ("build settings", key+"=", settingsA[key], settingsB[key])
+		x, y := settingsA[key], settingsB[key]
+		for _, cause := range causesOfSetting(key, x, y) {
+			differ(cause, key+"=", x, y)
+		}
 	}
+	return found
+}
+
+// causesOfSetting are why what was asked for differs: it may hold the mark of a
+// host, as -ldflags=-X and CGO_CFLAGS=-I do.
+func causesOfSetting(key, a, b string) (all []Cause) {
+	if strings.HasPrefix(key, "vcs") {
+		return []Cause{Source}
+	}
+	for _, f := range likely(a, b) {
+		if f.cause != OtherContent {
+			all = append(all, f.cause)
+		}
+	}
+	if len(all) == 0 {
+		return []Cause{BuildSettings}
+	}
+	return all
 }
 
 func orNone(s string) string {
@@ -75,6 +99,9 @@ func readBuildInfo(a content) (info *debug.BuildInfo, err error) {
 			err = fmt.Errorf("reading build info: %v", r)
 		}
 	}()
+	if err := goprogram.Sound(a, a.size); err != nil {
+		return nil, err
+	}
 	return buildinfo.Read(a)
 }
 
@@ -95,6 +122,9 @@ func module(m *debug.Module) string {
 // goBuildID is the Go build id in quotes, from the note of an ELF file or the
 // start of the code elsewhere.
 func goBuildID(a content) (id string) {
+	if goprogram.Sound(a, a.size) != nil {
+		return "unreadable"
+	}
 	defer func() {
 		if recover() != nil {
 			id = "unreadable"

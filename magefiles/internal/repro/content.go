@@ -69,22 +69,30 @@ func firstDifference(a, b content) (int64, error) {
 				return 0, err
 			}
 		}
-		n := min(na, nb)
-		if !bytes.Equal(bufA[:n], bufB[:n]) {
-			for i := range n {
-				if bufA[i] != bufB[i] {
-					return done + int64(i), nil
-				}
-			}
+		if at := differAt(bufA[:na], bufB[:nb]); at >= 0 {
+			return done + int64(at), nil
 		}
-		done += int64(n)
-		if na != nb {
-			return done, nil
-		}
+		done += int64(na)
 		if na < len(bufA) {
 			return -1, nil
 		}
 	}
+}
+
+// differAt is firstDifference of what lies in memory.
+func differAt(a, b []byte) int {
+	n := min(len(a), len(b))
+	if !bytes.Equal(a[:n], b[:n]) {
+		for i := range n {
+			if a[i] != b[i] {
+				return i
+			}
+		}
+	}
+	if len(a) != len(b) {
+		return n
+	}
+	return -1
 }
 
 // contents compares bytes and, only where they differ, looks for the reason.
@@ -121,15 +129,6 @@ func (c *comparison) contents(p place, a, b content) error {
 		c.plain(p, a, b, first)
 	}
 	return nil
-}
-
-// plain reports a difference that only the bytes themselves can explain.
-func (c *comparison) plain(p place, a, b content, first int64) {
-	why := sizes("content differs", a.size, b.size)
-	if cause := c.cause(a, b, first, first); cause != "" {
-		why = cause
-	}
-	c.add(p.at("", first, "%s%s", why, excerpts(a, b, first, first)))
 }
 
 func sizes(what string, a, b int64) string {
@@ -174,4 +173,43 @@ func (c content) kind() kind {
 		return kindJSON
 	}
 	return kindOther
+}
+
+// excerptLength bounds what is quoted of either side.
+const excerptLength = 96
+
+// text is the printable run around offset.
+func (c content) text(offset int64) string {
+	return c.around(offset, func(b byte) bool { return 0x20 <= b && b < 0x7f })
+}
+
+func (c content) around(offset int64, in func(byte) bool) string {
+	if offset < 0 {
+		return ""
+	}
+	from := max(0, offset-excerptLength/2)
+	buf := make([]byte, excerptLength)
+	n, _ := c.ReadAt(buf, from)
+	buf = buf[:n]
+	at := int(offset - from)
+	if at < 0 || at > len(buf) {
+		return ""
+	}
+	start, end := at, at
+	for start > 0 && in(buf[start-1]) {
+		start--
+	}
+	for end < len(buf) && in(buf[end]) {
+		end++
+	}
+	return string(buf[start:end])
+}
+
+// excerpts quotes the text around the difference, if it is text.
+func excerpts(a, b content, offsetA, offsetB int64) string {
+	textA, textB := a.text(offsetA), b.text(offsetB)
+	if textA == textB || offsetA < 0 || offsetB < 0 || min(len(textA), len(textB)) < 4 {
+		return ""
+	}
+	return fmt.Sprintf("; %q and %q", textA, textB)
 }

@@ -28,7 +28,7 @@ func (c *comparison) documents(p place, a, b content) {
 	before := len(c.found)
 	c.values(p, "", va, vb, first)
 	if len(c.found) == before {
-		c.add(p.at("", first, "JSON encoding: the values are equal; white space, escapes or the order of keys differs"))
+		c.add(p.at("", first, "%s: the values are equal; white space, escapes or the order of keys differs", Encoding))
 	}
 }
 
@@ -97,16 +97,24 @@ func (c *comparison) values(p place, path string, a, b any, offset int64) {
 		}
 		return
 	}
-	sa, sb := short(a), short(b)
-	if ta, tb := text(a), text(b); ta != tb {
-		x, y := bytesContent([]byte(ta)), bytesContent([]byte(tb))
-		at, _ := firstDifference(x, y)
-		cause := c.cause(x, y, at, at)
-		if cause == "" {
-			cause = fmt.Sprintf("%s in the first build, %s in the second", sa, sb)
-		}
-		c.add(p.at(path, offset, "%s", cause))
+	ta, tb := text(a), text(b)
+	if ta == tb {
+		return
 	}
+	if len(ta)+len(tb) <= 2*longestPiece {
+		found := likely(ta, tb)
+		for _, f := range found {
+			c.add(p.at(path, offset, "%s", f))
+		}
+		if len(found) > 0 {
+			return
+		}
+	}
+	why := fmt.Sprintf("%s in the first build, %s in the second", short(a), short(b))
+	if _, number := a.(json.Number); number && (path == "size" || strings.HasSuffix(path, ".size")) {
+		why = string(OtherContent) + ": " + why
+	}
+	c.add(p.at(path, offset, "%s", why))
 }
 
 func join(path, key string) string {
@@ -158,7 +166,7 @@ func (c *comparison) manifests(p place, a, b content) error {
 // artifacts. Artifacts and images are paired by name. Each Difference's Section is the
 // path of a key.
 func CompareManifests(a, b *artifact.Manifest) []Difference {
-	c := &comparison{lim: defaults}
+	c := newComparison(defaults)
 	c.releases(place{file: manifestName}, a, b)
 	return c.found
 }

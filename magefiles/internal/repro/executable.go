@@ -25,44 +25,6 @@ type region struct {
 // maxRegions bounds the sections of an executable that are compared.
 const maxRegions = 4096
 
-// executables compares two executables of one format: what their build info
-// says, then their sections by name.
-func (c *comparison) executables(p place, a, b content, k kind) {
-	first, err := firstDifference(a, b)
-	if err != nil {
-		return
-	}
-	ra, errA := regions(a, k)
-	rb, errB := regions(b, k)
-	if errA != nil || errB != nil {
-		c.plain(p, a, b, first)
-		return
-	}
-	differing := differingRegions(a, b, ra, rb)
-	idA, idB := goBuildID(a), goBuildID(b)
-	idOnly := len(differing) > 0 && idA != idB
-	// An identifier differs whenever anything does: look for the cause behind.
-	at := regionDifference{offset: first, offsetB: first}
-	for i := len(differing) - 1; i >= 0; i-- {
-		if d := differing[i]; !d.a.identity {
-			idOnly, at = false, d
-		}
-	}
-	switch cause := c.cause(a, b, at.offset, at.offsetB); {
-	case idOnly:
-		c.add(p.at("", first, "Go build id only: nothing but identifiers differs (%s), all code and data is equal; %s in the first build, %s in the second",
-			names(differing), idA, idB))
-	case cause != "":
-		c.add(p.at("", first, "%s", cause))
-	default:
-		c.add(p.at("", first, "%s", sizes("content differs", a.size, b.size)))
-	}
-	c.buildInfo(p, a, b)
-	for _, d := range differing {
-		c.add(p.at(d.a.name, d.offset, "%s", d.why+excerpts(a, b, d.offset, d.offsetB)))
-	}
-}
-
 // A regionDifference is a region that differs, and at which byte of either
 // file; -1 where a file has no such region.
 type regionDifference struct {
@@ -192,7 +154,7 @@ func machoRegions(a content) ([]region, error) {
 				rs = append(rs, region{name: "LC_UUID", off: at, size: int64(len(raw)), identity: true})
 			case lcCodeSignature:
 				off, size := f.ByteOrder.Uint32(raw[8:]), f.ByteOrder.Uint32(raw[12:])
-				rs = append(rs, region{name: "code signature", off: int64(off), size: int64(size), identity: true})
+				rs = append(rs, region{name: signature, off: int64(off), size: int64(size), identity: true})
 			}
 		}
 		at += int64(len(raw))
@@ -202,6 +164,12 @@ func machoRegions(a content) ([]region, error) {
 	}
 	return rs, nil
 }
+
+// Names of regions that are treated as no other.
+const (
+	peTimeStamp = "PE header time stamp"
+	signature   = "code signature"
+)
 
 func peRegions(a content) ([]region, error) {
 	f, err := pe.NewFile(a)
@@ -220,7 +188,7 @@ func peRegions(a content) ([]region, error) {
 	var at [4]byte
 	if _, err := a.ReadAt(at[:], 0x3c); err == nil {
 		off := int64(binary.LittleEndian.Uint32(at[:])) + 4 + 4
-		rs = append(rs, region{name: "PE header time stamp", off: off, size: 4})
+		rs = append(rs, region{name: peTimeStamp, off: off, size: 4})
 	}
 	return rs, nil
 }

@@ -17,10 +17,27 @@
 // bits belong to the file system it lies on and not to the build. Inside an
 // archive all of them are the build's, and count.
 //
+// # Causes
+//
+// Where the cause of a difference can be told, Why begins with it: see Cause. It is
+// said of what it explains and of nothing else. Two texts, or two values of JSON,
+// are said to differ in a time stamp where they are the same but for that, piece by
+// piece; of what is left no cause is known. Two Go programs are asked for what each
+// says in a place of its own: build info, folders of the source, strings of
+// variables, embedded files. Where none of these differs, each place at which the
+// programs do has to have its mark.
+//
+// Of two image layouts the blobs are paired by their place in the image, not by
+// their names, which are their digests: so the report is about the file of a
+// layer that differs, and not about blobs that are missing or too many, nor about
+// the digests above it that differ because of it. Of a Go program each file that
+// it embeds by embed.FS is compared by its name.
+//
 // # Refusals
 //
 // What is compared was made by somebody else, so all of it is bounded: files,
-// members, bytes unpacked, archives within archives, differences listed. Past
+// members, bytes unpacked from one archive and from all that is in it, archives
+// within archives, what a program claims to hold, differences listed. Past
 // a bound Compare says what it did not look into; it does not guess. A tree
 // that holds anything but directories, regular files and symbolic links is an
 // error.
@@ -32,6 +49,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"unicode"
 )
 
@@ -42,6 +60,7 @@ type Difference struct {
 	Section string // part of an executable, key of a JSON file, or "" for the whole
 	Offset  int64  // of the first differing byte in the file or member of the first build; -1 where bytes are not what differs
 	Why     string // what differs and, where it can be told, the cause: "build path: ..."
+	Detail  bool   // of a difference in the same file, whose cause is told, or is said to be unknown, in another line
 }
 
 // String is the difference in one line of printable characters.
@@ -85,8 +104,10 @@ type limits struct {
 	unpacked    int64 // bytes that one archive may unpack to
 	member      int64 // bytes of a member that is looked into, which is held in memory
 	parsed      int64 // bytes of a JSON file that is parsed
-	depth       int   // of archives within archives, and of directories in a tree times 16
-	marks       int   // strings of interest gathered from one file
+	depth       int   // of archives within archives, layouts and programs among them, and of directories in a tree times 16
+	pieces      int   // of one text
+	names       int64 // bytes of the names of all members of one archive
+	work        int64 // bytes that one file, with all that is in it, is unpacked to or searched for, again and again
 }
 
 var defaults = limits{
@@ -97,8 +118,10 @@ var defaults = limits{
 	unpacked:    4 << 30,
 	member:      512 << 20,
 	parsed:      64 << 20,
-	depth:       3,
-	marks:       1 << 16,
+	depth:       4,
+	pieces:      1 << 20,
+	names:       64 << 20,
+	work:        24 << 30,
 }
 
 // Compare compares two regular files or two directories. It returns nil where
@@ -119,7 +142,7 @@ func compare(a, b string, lim limits) ([]Difference, error) {
 	if err != nil {
 		return nil, fmt.Errorf("comparing builds: %w", err)
 	}
-	c := &comparison{lim: lim}
+	c := newComparison(lim)
 	switch {
 	case ia.IsDir() && ib.IsDir():
 		err = c.trees(a, b)
@@ -139,9 +162,19 @@ func compare(a, b string, lim limits) ([]Difference, error) {
 // A comparison gathers differences up to its limits.
 type comparison struct {
 	lim   limits
+	work  *atomic.Int64 // that may still be done on the file of the tree
 	found []Difference
 	full  bool
 }
+
+func newComparison(lim limits) *comparison {
+	c := &comparison{lim: lim, work: new(atomic.Int64)}
+	c.work.Store(lim.work)
+	return c
+}
+
+// charge takes n bytes of the work that is left, and reports whether there was any.
+func (c *comparison) charge(n int64) bool { return c.work.Add(-n) >= 0 }
 
 // add keeps d, or says once that there are more.
 func (c *comparison) add(d Difference) {

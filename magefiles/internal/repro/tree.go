@@ -174,6 +174,7 @@ func (c *comparison) namedFiles(a, b string) error {
 
 // openFiles compares two files that are both called name.
 func (c *comparison) openFiles(p place, fa, fb *os.File, name string) error {
+	c.work.Store(c.lim.work)
 	a, err := fileContent(fa)
 	if err != nil {
 		return err

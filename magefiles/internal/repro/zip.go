@@ -3,6 +3,7 @@ package repro
 import (
 	"archive/zip"
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -20,6 +21,7 @@ func (c *comparison) zipMembers(a content) ([]member, *zip.Reader, error) {
 	if len(z.File) > c.lim.members {
 		return nil, nil, fmt.Errorf("more than %d members", c.lim.members)
 	}
+	names := c.lim.names
 	var (
 		members []member
 		count   = map[string]int{}
@@ -28,7 +30,10 @@ func (c *comparison) zipMembers(a content) ([]member, *zip.Reader, error) {
 	for _, f := range z.File {
 		m := member{name: f.Name, nth: count[f.Name]}
 		count[f.Name]++
-		packed, err := packedSum(f)
+		if names -= int64(len(f.Name)); names < 0 {
+			return nil, nil, fmt.Errorf("more than %d bytes of names", c.lim.names)
+		}
+		packed, err := c.packedSum(f)
 		if err != nil {
 			return nil, nil, fmt.Errorf("%s: %w", f.Name, err)
 		}
@@ -38,7 +43,7 @@ func (c *comparison) zipMembers(a content) ([]member, *zip.Reader, error) {
 			return nil, nil, fmt.Errorf("%s: %w", f.Name, err)
 		}
 		sum := sha256.New()
-		m.size, err = io.Copy(sum, &bounded{r, left})
+		m.size, err = io.Copy(sum, &bounded{r, left, c})
 		r.Close()
 		if err != nil {
 			return nil, nil, fmt.Errorf("%s: %w", f.Name, err)
@@ -51,30 +56,58 @@ func (c *comparison) zipMembers(a content) ([]member, *zip.Reader, error) {
 }
 
 // packedSum is the digest of a member as it is compressed.
-func packedSum(f *zip.File) (string, error) {
+func (c *comparison) packedSum(f *zip.File) (string, error) {
 	r, err := f.OpenRaw()
 	if err != nil {
 		return "", err
 	}
 	sum := sha256.New()
-	if _, err := io.Copy(sum, r); err != nil {
+	// Members may claim the same bytes.
+	if _, err := io.Copy(sum, &bounded{r, c.lim.unpacked, c}); err != nil {
 		return "", err
 	}
 	return fmt.Sprintf("%x", sum.Sum(nil)[:8]), nil
 }
 
 func zipFacts(f *zip.File, packed string) []string {
+	times, rest := timesOf(f.Extra)
 	return []string{
-		fmt.Sprintf("file mode: %v (attributes %#x)", f.Mode(), f.ExternalAttrs),
-		"time stamp: " + f.Modified.UTC().Format(time.RFC3339Nano),
-		fmt.Sprintf("comment: %q", f.Comment),
-		fmt.Sprintf("versions: %#x, %#x", f.CreatorVersion, f.ReaderVersion),
-		fmt.Sprintf("flags: %#x", f.Flags),
-		fmt.Sprintf("extra field: %q", clip(f.Extra)),
-		fmt.Sprintf("compression: method %d", f.Method),
+		fmt.Sprintf("%s: %v (attributes %#x)", FileMode, f.Mode(), f.ExternalAttrs),
+		fmt.Sprintf("%s: %s", TimeStamp, f.Modified.UTC().Format(time.RFC3339Nano)),
+		fmt.Sprintf("%s: in the extra field %s", TimeStamp, brief(fmt.Sprintf("%x", times))),
+		fmt.Sprintf("comment: %q", brief(f.Comment)),
+		fmt.Sprintf("%s: versions %#x, %#x", Encoding, f.CreatorVersion, f.ReaderVersion),
+		fmt.Sprintf("%s: flags %#x", Encoding, f.Flags),
+		fmt.Sprintf("%s: extra field %q", Encoding, brief(string(rest))),
+		fmt.Sprintf("%s: method %d", Compression, f.Method),
 		// Last, and compared only where the content is equal: see zips.
 		packed,
 	}
+}
+
+// Parts of an extra field that are times (APPNOTE.TXT, section 4.5.2).
+const (
+	extraNTFS     = 0x000a
+	extraTime     = 0x5455
+	extraUnixTime = 0x5855
+)
+
+// timesOf parts an extra field into what says times and what says else.
+func timesOf(extra []byte) (times, rest []byte) {
+	for len(extra) >= 4 {
+		end := 4 + int(binary.LittleEndian.Uint16(extra[2:]))
+		if end > len(extra) {
+			break
+		}
+		switch binary.LittleEndian.Uint16(extra) {
+		case extraNTFS, extraTime, extraUnixTime:
+			times = append(times, extra[:end]...)
+		default:
+			rest = append(rest, extra[:end]...)
+		}
+		extra = extra[end:]
+	}
+	return times, append(rest, extra...)
 }
 
 func clip(b []byte) []byte { return b[:min(len(b), 64)] }
@@ -99,7 +132,7 @@ func (c *comparison) zips(p place, a, b content) {
 		return c.loadZip(za, k)
 	})
 	if len(c.found) == before {
-		c.add(p.at("", first, "zip framing: every member is equal, the records around them differ"))
+		c.add(p.at("", first, "%s: every member is equal, the records around them differ", Encoding))
 	}
 }
 
@@ -117,9 +150,9 @@ func namePacking(a, b []member) {
 			continue
 		}
 		last := len(ma.facts) - 1
-		if ma.sum == b[i].sum && ma.size == b[i].size {
-			ma.facts[last] = "compression: bytes " + ma.facts[last]
-			b[i].facts[last] = "compression: bytes " + b[i].facts[last]
+		if ma.same(b[i]) {
+			ma.facts[last] = string(Compression) + ": bytes " + ma.facts[last]
+			b[i].facts[last] = string(Compression) + ": bytes " + b[i].facts[last]
 			continue
 		}
 		ma.facts[last], b[i].facts[last] = "", ""
@@ -138,7 +171,7 @@ func (c *comparison) loadZip(z *zip.Reader, k key) ([]byte, error) {
 				return nil, err
 			}
 			defer r.Close()
-			return loadAll(r, c.lim.member)
+			return c.loadAll(r, nil, int64(min(f.UncompressedSize64, uint64(c.lim.member)+1)))
 		}
 		nth++
 	}
