@@ -25,9 +25,16 @@
 //	                      files that name Sigstore's services, and whom to believe;
 //	                      without PALISADE_KEY an identity signs, by the token in
 //	                      PALISADE_TOKEN_FILE or SIGSTORE_ID_TOKEN, or GitHub's
+//	BUILDKIT_HOST         workers of BuildKit that compile: tcp://HOST:PORT or
+//	                      unix:///PATH, several with commas between, or @ and the
+//	                      name of a file with one in each line; check:reproducible
+//	                      and reproduce do not hear it
+//	                      (default: the sandbox of this machine compiles)
+//	BUILDKIT_TLS_DIR, BUILDKIT_TLS_SERVER_NAME
+//	                      what buildctl's --tlsdir and --tlsservername say
 //	GITHUB_ACTIONS, GITHUB_SERVER_URL, GITHUB_REPOSITORY, GITHUB_RUN_ID,
 //	GITHUB_RUN_ATTEMPT    the address of the workflow run that this is
-//	PATH                  where go and git are
+//	PATH                  where go and git are, and diffoscope
 package config
 
 import (
@@ -52,21 +59,23 @@ const defaultRegistry = "https://registry.npmjs.org/"
 
 // A Config is all that the tool knows of the place where it runs.
 type Config struct {
-	Root     string            // the checkout, absolute
-	Cache    string            // absolute
-	Dist     string            // absolute
-	Host     artifact.Platform // that builds
-	CPUs     int               // that may be used
-	Memory   int64             // bytes of the machine, 0 if unknown
-	Go       string            // path of the go command, used only to fetch the pinned one
-	Registry string            // of npm packages
-	Fetch    []string          // environment of the commands that fetch, without what those set themselves
-	Env      []string          // environment of other commands: this one, without what only signing may know
-	Hermetic bool              // a build without a sandbox is an error
-	Terminal bool              // stderr can show a live view
-	Git      string            // path of the git command, "" if there is none
-	Run      string            // address of the workflow run that this is, "" if it is none
-	Signing  Signing
+	Root       string            // the checkout, absolute
+	Cache      string            // absolute
+	Dist       string            // absolute
+	Host       artifact.Platform // that builds
+	CPUs       int               // that may be used
+	Memory     int64             // bytes of the machine, 0 if unknown
+	Go         string            // path of the go command, used only to fetch the pinned one
+	Registry   string            // of npm packages
+	Fetch      []string          // environment of the commands that fetch, without what those set themselves
+	Env        []string          // environment of other commands: this one, without what only signing may know
+	Hermetic   bool              // a build without a sandbox is an error
+	Terminal   bool              // stderr can show a live view
+	Git        string            // path of the git command, "" if there is none
+	Diffoscope string            // path of the diffoscope command, "" if there is none
+	Run        string            // address of the workflow run that this is, "" if it is none
+	Signing    Signing
+	BuildKit   BuildKit
 }
 
 // Load reads the environment of a process whose working directory is root or
@@ -112,6 +121,12 @@ func Load() (*Config, error) {
 	// Only says what is built from; one that a PATH of relative folders finds may be the checkout's own.
 	if git, err := exec.LookPath("git"); err == nil {
 		c.Git = git
+	}
+	if diffoscope, err := exec.LookPath("diffoscope"); err == nil {
+		c.Diffoscope = diffoscope
+	}
+	if c.BuildKit, err = loadBuildKit(); err != nil {
+		return nil, err
 	}
 	if os.Getenv("GOSUMDB") == "off" {
 		return nil, fmt.Errorf("%w: GOSUMDB=off: nothing is built that the checksum database did not confirm; unset it", ErrUsage)

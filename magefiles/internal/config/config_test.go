@@ -28,7 +28,7 @@ func checkout(t *testing.T) (root, home string) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{
-		"PALISADE_CACHE", "PALISADE_DIST", "GOPROXY", "GOSUMDB", "npm_config_registry", "NPM_CONFIG_REGISTRY",
+		"PALISADE_CACHE", "PALISADE_DIST", "BUILDKIT_HOST", "BUILDKIT_TLS_DIR", "BUILDKIT_TLS_SERVER_NAME", "GOPROXY", "GOSUMDB", "npm_config_registry", "NPM_CONFIG_REGISTRY",
 		"XDG_CACHE_HOME", "XDG_CONFIG_HOME", "TERM", "CI", "PALISADE_KEY", "COSIGN_PASSWORD", "PALISADE_SIGNING_CONFIG", "PALISADE_TRUSTED_ROOT",
 		"PALISADE_TOKEN_FILE", "SIGSTORE_ID_TOKEN", "ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
 		"GITHUB_ACTIONS", "GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_RUN_ID", "GITHUB_RUN_ATTEMPT",
@@ -135,6 +135,16 @@ func TestLoadRefuses(t *testing.T) {
 	t.Setenv("PATH", "."+string(filepath.ListSeparator)+filepath.Dir(gocmd))
 	if c, err := Load(); err != nil || c.Git != "" && !filepath.IsAbs(c.Git) {
 		t.Errorf("git of the checkout: %+v, %v", c, err)
+	}
+	if err := os.WriteFile(filepath.Join(root, "diffoscope"), []byte("#!/bin/sh\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if c, err := Load(); err != nil || c.Diffoscope != "" {
+		t.Errorf("diffoscope of the checkout: %+v, %v", c, err)
+	}
+	t.Setenv("PATH", root+string(filepath.ListSeparator)+filepath.Dir(gocmd))
+	if c, err := Load(); err != nil || c.Diffoscope != filepath.Join(root, "diffoscope") {
+		t.Errorf("diffoscope: %+v, %v", c, err)
 	}
 	checkout(t)
 	t.Setenv("HOME", "")

@@ -12,8 +12,8 @@ import (
 )
 
 // A Place puts a directory of the host at a path below the root of a module
-// cache.
-type Place struct{ Source, Target string }
+// cache. Content is the "h1:" hash of the module that it holds, if it holds one.
+type Place struct{ Source, Target, Content string }
 
 // A Sealed module version is one that no proxy has: a directory, and the sum
 // that the go command is to expect of it.
@@ -44,7 +44,7 @@ func (c *Client) View(dir string, l recipes.Lock, mods []Module, sealed []Sealed
 		if err != nil {
 			return err
 		}
-		places = append(places, Place{Source: from, Target: at.dir})
+		places = append(places, Place{Source: from, Target: at.dir, Content: sum})
 		return put(at.download, ".ziphash", []byte(sum))
 	}
 	for _, m := range mods {

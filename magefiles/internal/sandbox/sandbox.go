@@ -56,6 +56,17 @@ type Mount struct {
 	Source   string // absolute path on the host; symbolic links are followed
 	Target   string // clean absolute path inside
 	Writable bool
+
+	// The rest is for an executor that runs the command on another machine;
+	// here it changes nothing.
+
+	// Content is the hash of what Source holds, as whoever verified it knows it;
+	// "" if nobody did.
+	Content string
+	// Leaves are the names of the executable files that the command leaves in a
+	// writable mount and that are wanted. What it leaves in one without them is
+	// nobody's.
+	Leaves []string
 }
 
 // A Spec says what to run and all that it sees. In Args, Env, Dir and the
