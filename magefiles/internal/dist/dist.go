@@ -4,8 +4,8 @@
 // index names is there. Publishing some components leaves the others alone.
 // Images are published afterwards, of artifacts that are there; one whose
 // artifacts are replaced goes, with the folder of its bundles.
-// What was said of a file that is replaced goes before it: no signature lies
-// beside what it is not of.
+// What was said of a file that is replaced goes before it, also by others who
+// built it again: no signature lies beside what it is not of.
 package dist
 
 import (
@@ -187,11 +187,17 @@ func (d *Dir) put(item Item, provenance artifact.Digest) error {
 // retract removes what was said of files that are about to be replaced.
 func (d *Dir) retract(r artifact.Record, provenance artifact.Digest) error {
 	var said []string
-	if !d.memo.same(filepath.Join(d.dir, r.Name), r.Digest) {
+	archive, attested := d.memo.same(filepath.Join(d.dir, r.Name), r.Digest), d.memo.same(filepath.Join(d.dir, Provenance(r)), provenance)
+	if !archive {
 		said = append(said, Bundle(r.Name), Bundle(TestResult(r)), TestResult(r))
 	}
-	if !d.memo.same(filepath.Join(d.dir, Provenance(r)), provenance) {
+	if !attested {
 		said = append(said, Bundle(Provenance(r)))
+	}
+	if !archive || !attested {
+		if err := d.removeBundles(Rebuilds(r.Name)); err != nil {
+			return err
+		}
 	}
 	for _, f := range r.Documents {
 		if f.Name == Document(r, "") && !d.memo.same(filepath.Join(d.dir, f.Name), f.Digest) {
@@ -258,7 +264,7 @@ func (d *Dir) prune(m *artifact.Manifest) error {
 	}
 	for _, e := range entries {
 		subject := subjectOf(e.Name())
-		bundles := e.IsDir() && isBundles(e.Name())
+		bundles := e.IsDir() && (isBundles(e.Name()) || isRebuilds(e.Name()))
 		if !e.Type().IsRegular() && !bundles {
 			continue
 		}

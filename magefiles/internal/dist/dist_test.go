@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -319,8 +321,11 @@ func TestPrune(t *testing.T) {
 		}
 	}
 	folder := "node_exporter-0.8.0-palisade.1.linux-amd64.tar.gz"
-	if err := os.MkdirAll(filepath.Join(f.dir, folder, "x"), 0o755); err != nil {
-		t.Fatal(err)
+	said := map[string]bool{Rebuilds(goes[0]): false, Rebuilds(old.Record.Name): false, Rebuilds(vanilla.Record.Name): true, Rebuilds(stays[0]): true, "notes.rebuilds": true}
+	for _, name := range append(slices.Collect(maps.Keys(said)), folder) {
+		if err := os.MkdirAll(filepath.Join(f.dir, name, "x"), 0o755); err != nil {
+			t.Fatal(err)
+		}
 	}
 	f.publish(t, f.item(t, "node_exporter", "1.0.1-palisade.1", "linux/amd64", "hardened"))
 	got := f.files(t)
@@ -336,6 +341,11 @@ func TestPrune(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(f.dir, folder)); err != nil {
 		t.Error(err)
+	}
+	for name, want := range said {
+		if _, err := os.Stat(filepath.Join(f.dir, name)); (err == nil) != want {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 	if names := f.index(t); len(names) != 5 {
 		t.Errorf("index names %q", names)

@@ -154,12 +154,12 @@ func (d *Dir) putImage(item ImageItem, provenance artifact.Digest) error {
 // retractImage removes what was said of files that are about to be replaced.
 func (d *Dir) retractImage(i artifact.Image, provenance artifact.Digest) error {
 	if !d.memo.same(filepath.Join(d.dir, i.Name), i.Digest) {
-		if err := errors.Join(d.remove(Bundle(i.Name)), d.removeBundles(i.BundlesDir())); err != nil {
+		if err := errors.Join(d.remove(Bundle(i.Name)), d.removeBundles(i.BundlesDir()), d.removeBundles(Rebuilds(i.Name))); err != nil {
 			return err
 		}
 	}
 	if !d.memo.same(filepath.Join(d.dir, ImageProvenance(i)), provenance) {
-		if err := errors.Join(d.remove(Bundle(ImageProvenance(i))), d.removeCarried(i, CarriedProvenance)); err != nil {
+		if err := errors.Join(d.remove(Bundle(ImageProvenance(i))), d.removeCarried(i, CarriedProvenance), d.removeBundles(Rebuilds(i.Name))); err != nil {
 			return err
 		}
 	}

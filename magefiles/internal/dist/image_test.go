@@ -76,7 +76,7 @@ func (f fixture) images(t *testing.T) []string {
 // sign puts something where each bundle of an image lies.
 func (f fixture) sign(t *testing.T, i artifact.Image) []string {
 	t.Helper()
-	names := []string{Bundle(i.Name), Bundle(ImageDocument(i)), Bundle(ImageProvenance(i))}
+	names := []string{Bundle(i.Name), Bundle(ImageDocument(i)), Bundle(ImageProvenance(i)), Rebuilds(i.Name) + "/0001020304050607.sigstore.json"}
 	for _, of := range []artifact.Digest{i.Index, i.Platforms[0].Manifest} {
 		for _, what := range []Carried{CarriedSignature, CarriedDocument, CarriedProvenance, CarriedTestResult} {
 			names = append(names, ImageBundle(i, of, what))
@@ -200,7 +200,7 @@ func TestPruneImages(t *testing.T) {
 					count++
 				}
 			}
-			if tt.stays && count != 3+11 || !tt.stays && count != 0 {
+			if tt.stays && count != 3+12 || !tt.stays && count != 0 {
 				t.Errorf("%d of its files are there", count)
 			}
 			if files["bell-1.0.0.oci.tar"] == "" || files["bell-1.0.0.oci.d"] == "" {
@@ -221,13 +221,15 @@ func TestRetractImages(t *testing.T) {
 		{"nothing", func(*testing.T, fixture, ImageItem) {}, func(string) bool { return false }},
 		{"the provenance", func(t *testing.T, f fixture, item ImageItem) {
 			forge(t, filepath.Join(f.dir, ImageProvenance(item.Image)))
-		}, func(name string) bool { return strings.Contains(name, "provenance") }},
+		}, func(name string) bool {
+			return strings.Contains(name, "provenance") || strings.Contains(name, ".rebuilds/")
+		}},
 		{"the document", func(t *testing.T, f fixture, item ImageItem) {
 			forge(t, filepath.Join(f.dir, ImageDocument(item.Image)))
 		}, func(name string) bool { return strings.Contains(name, "spdx") }},
 		{"the image", func(t *testing.T, f fixture, item ImageItem) { forge(t, filepath.Join(f.dir, item.Image.Name)) },
 			func(name string) bool {
-				return name == "bell-1.0.0-palisade.1.oci.tar.sigstore.json" || strings.Contains(name, ".oci.d/")
+				return name == "bell-1.0.0-palisade.1.oci.tar.sigstore.json" || strings.Contains(name, ".oci.d/") || strings.Contains(name, ".rebuilds/")
 			}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

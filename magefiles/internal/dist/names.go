@@ -65,8 +65,16 @@ func ImageBundle(i artifact.Image, of artifact.Digest, what Carried) string {
 	return path.Join(i.BundlesDir(), of.Hex(), string(what)+bundleSuffix)
 }
 
+// Rebuilds is the folder of what others attest who built again what lies in the
+// file called name, an artifact or an image. Nobody here writes to it, and it
+// goes when that file or its provenance does.
+func Rebuilds(name string) string { return artifact.RebuildsDir(name) }
+
 // isBundles reports whether a folder called name holds what registries carry.
 func isBundles(name string) bool { return strings.HasSuffix(name, artifact.BundlesSuffix) }
+
+// isRebuilds reports whether a folder called name holds what rebuilders attest.
+func isRebuilds(name string) bool { return strings.HasSuffix(name, artifact.RebuildsSuffix) }
 
 // Bundle is where the signature of a file lies, or the bundle that a statement
 // is signed in.
@@ -84,6 +92,9 @@ func Bundle(name string) string {
 func subjectOf(name string) string {
 	if image, ok := strings.CutSuffix(name, artifact.BundlesSuffix); ok {
 		return image + artifact.ImageSuffix
+	}
+	if rebuilt, ok := strings.CutSuffix(name, artifact.RebuildsSuffix); ok {
+		return rebuilt
 	}
 	for _, said := range []string{DocumentSuffix, provenanceSuffix, resultSuffix} {
 		for _, suffix := range []string{said, Bundle(said)} {

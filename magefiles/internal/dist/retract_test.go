@@ -1,6 +1,7 @@
 package dist
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,7 +14,7 @@ import (
 // file stays.
 func TestRetract(t *testing.T) {
 	of := func(r artifact.Record) []string {
-		return []string{Bundle(r.Name), Bundle(Document(r, "")), Bundle(Provenance(r)), TestResult(r), Bundle(TestResult(r)), Bundle(Index)}
+		return []string{Bundle(r.Name), Bundle(Document(r, "")), Bundle(Provenance(r)), TestResult(r), Bundle(TestResult(r)), Bundle(Index), Rebuilds(r.Name) + "/0001020304050607.sigstore.json"}
 	}
 	for _, tt := range []struct {
 		name   string
@@ -26,12 +27,14 @@ func TestRetract(t *testing.T) {
 		},
 			func(artifact.Record) []string { return nil }},
 		{"the provenance", func(t *testing.T, f fixture, item *Item) { forge(t, filepath.Join(f.dir, Provenance(item.Record))) },
-			func(r artifact.Record) []string { return []string{Bundle(Provenance(r))} }},
+			func(r artifact.Record) []string {
+				return []string{Bundle(Provenance(r)), Rebuilds(r.Name) + "/0001020304050607.sigstore.json"}
+			}},
 		{"the document", func(t *testing.T, f fixture, item *Item) { forge(t, filepath.Join(f.dir, Document(item.Record, ""))) },
 			func(r artifact.Record) []string { return []string{Bundle(Document(r, ""))} }},
 		{"the archive", func(t *testing.T, f fixture, item *Item) { forge(t, filepath.Join(f.dir, item.Record.Name)) },
 			func(r artifact.Record) []string {
-				return []string{Bundle(r.Name), TestResult(r), Bundle(TestResult(r))}
+				return []string{Bundle(r.Name), TestResult(r), Bundle(TestResult(r)), Rebuilds(r.Name) + "/0001020304050607.sigstore.json"}
 			}},
 		{"the record", func(t *testing.T, f fixture, item *Item) { item.Record.Revision = "another" },
 			func(artifact.Record) []string { return []string{Bundle(Index)} }},
@@ -42,7 +45,8 @@ func TestRetract(t *testing.T) {
 			f.publish(t, item)
 			all := of(item.Record)
 			for _, name := range all {
-				if err := os.WriteFile(filepath.Join(f.dir, name), nil, 0o644); err != nil {
+				file := filepath.Join(f.dir, name)
+				if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, nil, 0o644)); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -73,5 +77,8 @@ func TestNames(t *testing.T) {
 		if subject := subjectOf(got); subject != r.Name && subject != Index {
 			t.Errorf("%s speaks of %s", got, subject)
 		}
+	}
+	if got := Rebuilds(r.Name); got != "a.tar.gz.rebuilds" || subjectOf(got) != r.Name {
+		t.Errorf("%s speaks of %s", got, subjectOf(got))
 	}
 }

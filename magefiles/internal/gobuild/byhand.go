@@ -36,7 +36,7 @@ func (c *Compiler) ByHand(ctx context.Context, p source.Patched, t Target, out s
 			return 0, err
 		}
 	}
-	spec, err := c.spec(p, golang, cmd, work, out)
+	spec, err := c.spec(p, t, golang, cmd, work, out)
 	if err != nil {
 		return 0, err
 	}

@@ -33,6 +33,22 @@ type Compiler struct {
 	Box          *toolchain.Box
 	Distribution *recipes.Distribution
 	Hermetic     bool // refuse to compile without a sandbox
+	// Elsewhere compiles on other machines; nil for the sandbox of this one.
+	Elsewhere Executor
+	// Begin is called when the lock of a compilation is had, before this machine
+	// does anything for it; its error ends that. Nil is for nothing.
+	Begin func(ctx context.Context) error
+}
+
+// An Executor runs a command that sees what spec names and nothing else, as
+// sandbox.Run does, on a machine of its own: read-only mounts are sent there,
+// and of the writable ones only their Leaves come back. It is a part of the
+// builder: what comes back is held against the lock by what it says of itself.
+// That its code is that of the sources nobody here sees, and only who compiles
+// them again finds out.
+type Executor interface {
+	Run(ctx context.Context, spec sandbox.Spec) (sandbox.Result, error)
+	Name() string // printable; what one has made is never taken for what another has
 }
 
 // A Target is what source is compiled for.
@@ -72,8 +88,9 @@ func (c *Compiler) Build(ctx context.Context, p source.Patched, t Target) (Built
 	if err != nil {
 		return Built{}, fmt.Errorf("compiling %s: %w", r.Name, err)
 	}
-	key := store.NewKey("compile-2", slices.Concat([]string{tool.Hash, fmt.Sprint(c.hermetic()), string(cmd.goMod), string(cmd.goSum)}, cmd.args, cmd.list, cmd.env)...)
-	s, entry, cached, err := store.Do(ctx, c.Store, key, func(ctx context.Context, dir string) (step, error) {
+	key := store.NewKey("compile-2", slices.Concat([]string{tool.Hash, fmt.Sprint(c.hermetic()), string(cmd.goMod), string(cmd.goSum)}, cmd.args, cmd.list, cmd.env, c.executor())...)
+	elsewhere := func(s step, left store.Entry) error { return c.checkTaken(ctx, p, t, cmd, s, left) }
+	s, entry, cached, err := store.Shared(ctx, c.Store, key, elsewhere, func(ctx context.Context, dir string) (step, error) {
 		return c.compile(ctx, p, t, cmd, dir)
 	})
 	if err != nil {
@@ -85,6 +102,14 @@ func (c *Compiler) Build(ctx context.Context, p source.Patched, t Target) (Built
 // hermetic says whether a result is, or has to be, made in the sandbox: a
 // result made without one is never taken for one that was.
 func (c *Compiler) hermetic() bool { return c.Hermetic || sandbox.Available() == nil }
+
+// executor names what compiles, in a key; the sandbox of this machine has no name.
+func (c *Compiler) executor() []string {
+	if c.Elsewhere == nil {
+		return nil
+	}
+	return []string{"by " + c.Elsewhere.Name()}
+}
 
 // command is a run of the go command, in the paths that it sees.
 type command struct {
@@ -229,39 +254,67 @@ func generatedLock(p source.Patched) (goMod, goSum []byte, err error) {
 	return goMod, sums.Encode(), err
 }
 
-// compile runs the go command and checks what it made.
-func (c *Compiler) compile(ctx context.Context, p source.Patched, t Target, cmd command, out string) (step, error) {
+func (c *Compiler) begin(ctx context.Context) error {
+	if c.Begin == nil {
+		return nil
+	}
+	return c.Begin(ctx)
+}
+
+// prepare lays out what the go command gets to see, of verified source; remove
+// removes it.
+func (c *Compiler) prepare(ctx context.Context, p source.Patched, t Target, cmd command, out string) (spec sandbox.Spec, remove func(), err error) {
 	golang, err := c.Box.Go(ctx, p.Tree.Recipe().Lock.Go)
 	if err != nil {
-		return step{}, err
+		return spec, nil, err
 	}
 	if err := p.Verify(ctx, c.Modules); err != nil {
-		return step{}, err
+		return spec, nil, err
 	}
 	work, remove, err := c.Store.Temp("compile")
+	if err != nil {
+		return spec, nil, err
+	}
+	for _, d := range []string{"build", "modcache"} {
+		if err = os.Mkdir(filepath.Join(work, d), 0o755); err != nil {
+			break
+		}
+	}
+	if err == nil {
+		spec, err = c.spec(p, t, golang, cmd, work, out)
+	}
+	if err != nil {
+		remove()
+	}
+	return spec, remove, err
+}
+
+// compile runs the go command and checks what it made.
+func (c *Compiler) compile(ctx context.Context, p source.Patched, t Target, cmd command, out string) (step, error) {
+	if err := c.begin(ctx); err != nil {
+		return step{}, err
+	}
+	spec, remove, err := c.prepare(ctx, p, t, cmd, out)
 	if err != nil {
 		return step{}, err
 	}
 	defer remove()
-	for _, d := range []string{"build", "modcache"} {
-		if err := os.Mkdir(filepath.Join(work, d), 0o755); err != nil {
-			return step{}, err
-		}
-	}
-	spec, err := c.spec(p, golang, cmd, work, out)
-	if err != nil {
-		return step{}, err
-	}
 	var log bytes.Buffer
 	spec.Stdout, spec.Stderr = &log, &log
-	result, err := sandbox.Run(ctx, spec)
+	run := sandbox.Run
+	if c.Elsewhere != nil {
+		run = c.Elsewhere.Run
+	}
+	result, err := run(ctx, spec)
 	if err != nil {
-		return step{}, fmt.Errorf("%w\n%s", err, bytes.TrimSpace(log.Bytes()))
+		return step{}, fmt.Errorf("%w\n%s", err, indented(log.String()))
 	}
 	s := step{Invocation: artifact.Invocation{Args: seen(cmd.args), Env: seen(cmd.env), Sandbox: result.Report}}
 	if s.Binaries, err = c.readBack(p, t, out); err != nil {
 		return step{}, err
 	}
+	// What is linked is found out here, also where it was compiled elsewhere: it
+	// is held against the binaries.
 	packages, err := list(ctx, spec, cmd.list)
 	if err != nil {
 		return step{}, err
@@ -279,8 +332,13 @@ func seen(args []string) []string {
 	return all
 }
 
+// indented is what a command said, no line of which reads as one of ours.
+func indented(said string) string {
+	return "\t" + strings.ReplaceAll(strings.TrimSpace(said), "\n", "\n\t")
+}
+
 // spec is all that the go command gets to see.
-func (c *Compiler) spec(p source.Patched, golang toolchain.Installed, cmd command, work, out string) (sandbox.Spec, error) {
+func (c *Compiler) spec(p source.Patched, t Target, golang toolchain.Installed, cmd command, work, out string) (sandbox.Spec, error) {
 	var sealed []modules.Sealed
 	replaced := map[string]bool{}
 	for _, s := range p.Sealed {
@@ -294,10 +352,10 @@ func (c *Compiler) spec(p source.Patched, golang toolchain.Installed, cmd comman
 	}
 	spec := sandbox.Spec{
 		Mounts: []sandbox.Mount{
-			{Source: golang.Dir, Target: "/go"},
+			{Source: golang.Dir, Target: "/go", Content: golang.Hash},
 			{Source: c.Store.Dir("go-build"), Target: "/gocache", Writable: true},
 			{Source: filepath.Join(work, "build"), Target: "/build", Writable: true},
-			{Source: out, Target: "/out", Writable: true},
+			{Source: out, Target: "/out", Writable: true, Leaves: names(p, t)},
 		},
 		Files: map[string]string{
 			"/recipe/go.mod":    string(p.Tree.Recipe().Lock.GoMod),
@@ -307,9 +365,25 @@ func (c *Compiler) spec(p source.Patched, golang toolchain.Installed, cmd comman
 		Dir: lockDir, Args: cmd.args, Env: cmd.env, Temp: work, Require: c.Hermetic,
 	}
 	for _, place := range places {
-		spec.Mounts = append(spec.Mounts, sandbox.Mount{Source: place.Source, Target: path.Join("/modcache", place.Target)})
+		spec.Mounts = append(spec.Mounts, sandbox.Mount{Source: place.Source, Target: path.Join("/modcache", place.Target), Content: place.Content})
 	}
 	return spec, nil
+}
+
+// names are the files that a compilation leaves, in the order of the recipe.
+func names(p source.Patched, t Target) []string {
+	var all []string
+	for _, b := range p.Tree.Recipe().Binaries {
+		all = append(all, fileName(b.Name, t))
+	}
+	return all
+}
+
+func fileName(binary string, t Target) string {
+	if t.Platform.OS == "windows" {
+		return binary + ".exe"
+	}
+	return binary
 }
 
 // Epoch is the time that everything made from p carries.

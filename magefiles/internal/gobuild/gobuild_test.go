@@ -186,3 +186,18 @@ func TestEpoch(t *testing.T) {
 		t.Errorf("got %v", got)
 	}
 }
+
+type elsewhere struct{ Executor }
+
+func (elsewhere) Name() string { return "buildkit" }
+
+// What another machine made has another key than what this one did, and the
+// keys of this one are those of a compiler that knows no other.
+func TestExecutorsKey(t *testing.T) {
+	if got := (&Compiler{}).executor(); got != nil {
+		t.Errorf("here: %q", got)
+	}
+	if got := (&Compiler{Elsewhere: elsewhere{}}).executor(); len(got) != 1 || got[0] != "by buildkit" {
+		t.Errorf("elsewhere: %q", got)
+	}
+}

@@ -23,10 +23,7 @@ var ErrSurprise = errors.New("binary is not what was asked for")
 func (c *Compiler) readBack(p source.Patched, t Target, out string) ([]artifact.Binary, error) {
 	var all []artifact.Binary
 	for _, want := range p.Tree.Recipe().Binaries {
-		name := want.Name
-		if t.Platform.OS == "windows" {
-			name += ".exe"
-		}
+		name := fileName(want.Name, t)
 		info, err := buildinfo.ReadFile(filepath.Join(out, name))
 		if err != nil {
 			return nil, fmt.Errorf("reading back %s: %w", name, err)

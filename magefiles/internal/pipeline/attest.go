@@ -14,6 +14,7 @@ import (
 	"palisade/attestations/intoto"
 	"palisade/attestations/provenance"
 	"palisade/magefiles/internal/checkout"
+	"palisade/magefiles/internal/config"
 	"palisade/magefiles/internal/dist"
 	"palisade/magefiles/internal/store"
 )
@@ -54,22 +55,29 @@ func (p *Pipeline) ended(ctx context.Context, seen seen, begun time.Time) (prove
 		seen.checkout.Clean = false
 		seen.checkout.Tool.Version = checkout.Develop
 	}
+	cache := provenance.Shared
+	if taken, err := p.store.Taken(); err != nil {
+		return provenance.Builder{}, provenance.Run{}, err
+	} else if taken {
+		cache = provenance.Registry
+	}
 	finished := time.Now()
 	if finished.Before(begun) { // the clock was set back
 		finished = begun
 	}
-	return p.builder(seen.checkout), provenance.Run{
+	return Builder(p.plan.Distribution.Namespace, seen.checkout, p.tool), provenance.Run{
 		InvocationID: seen.invocation, Started: begun, Finished: finished,
 		Repository:   provenance.Repository{URI: seen.checkout.Address, Commit: seen.checkout.Commit, Clean: seen.checkout.Clean},
-		Distribution: seen.distribution, Cache: provenance.Shared,
+		Distribution: seen.distribution, Cache: cache,
 	}, nil
 }
 
-// builder is who builds: this machine, about which nobody but its user says
-// anything, with this tool.
-func (p *Pipeline) builder(c checkout.State) provenance.Builder {
+// Builder is who builds: this machine, about which nobody but its user says
+// anything, with this tool, whose program has that digest and whose sources are
+// in the checkout. The namespace is that of the distribution.
+func Builder(namespace string, c checkout.State, program artifact.Digest) provenance.Builder {
 	b := provenance.Builder{
-		ID:      p.plan.Distribution.Namespace + "/builders/workstation/v1",
+		ID:      namespace + "/builders/workstation/v1",
 		Version: map[string]string{"go": runtime.Version()},
 	}
 	tool := intoto.Resource{Name: checkout.Module, Digest: intoto.Digests{}}
@@ -79,8 +87,8 @@ func (p *Pipeline) builder(c checkout.State) provenance.Builder {
 		tool.URI = "pkg:golang/" + tool.Name
 		tool.Digest["dirHash"] = hash
 	} else { // its sources are elsewhere: it is known by its program alone
-		b.Version[checkout.Module] = p.tool.String()
-		tool.Digest["sha256"] = p.tool.Hex()
+		b.Version[checkout.Module] = program.String()
+		tool.Digest["sha256"] = program.Hex()
 	}
 	b.Dependencies = []intoto.Resource{tool}
 	return b
@@ -117,12 +125,18 @@ func (w *witness) look(ctx context.Context) (seen, error) {
 	if state.Unknown != "" {
 		p.Console.Notef("provenance will name no commit: the version of this checkout is not known: %s", state.Unknown)
 	}
-	s := seen{checkout: state, distribution: p.plan.settings, invocation: p.Config.Run}
-	if s.invocation == "" {
-		s.invocation = newUUID()
-	}
+	s := seen{checkout: state, distribution: p.plan.settings, invocation: Invocation(p.Config)}
 	w.saw, w.state = true, s
 	return s, nil
+}
+
+// Invocation names a run: the address of the workflow run that it is, or what no
+// other run is called by.
+func Invocation(cfg *config.Config) string {
+	if cfg.Run != "" {
+		return cfg.Run
+	}
+	return newUUID()
 }
 
 // newUUID is a random UUID (RFC 9562, 5.4).

@@ -14,6 +14,7 @@ import (
 	"palisade/attestations/intoto"
 	"palisade/attestations/provenance"
 	"palisade/magefiles/internal/checkout"
+	"palisade/magefiles/internal/config"
 	"palisade/magefiles/internal/dist"
 	"palisade/magefiles/internal/store"
 )
@@ -145,16 +146,22 @@ func TestAttestCheckout(t *testing.T) {
 // Where the checkout is not the tool's own, the tool is its program.
 func TestBuilderElsewhere(t *testing.T) {
 	p := open(t)
-	b := p.builder(checkout.State{})
+	b := Builder("https://house.example.test", checkout.State{}, p.tool)
+	if b.ID != "https://house.example.test/builders/workstation/v1" {
+		t.Errorf("got %s", b.ID)
+	}
 	if len(b.Dependencies) != 1 || b.Dependencies[0].Digest["sha256"] != p.tool.Hex() || b.Dependencies[0].URI != "" || b.Version["palisade"] != p.tool.String() {
 		t.Errorf("got %+v", b)
 	}
 	var ids []string
 	for range 8 {
-		ids = append(ids, newUUID())
+		ids = append(ids, Invocation(p.Config))
 	}
 	slices.Sort(ids)
 	if len(slices.Compact(ids)) != 8 {
 		t.Errorf("twice: %q", ids)
+	}
+	if run := Invocation(&config.Config{Run: "https://ci.example.test/7"}); run != "https://ci.example.test/7" {
+		t.Errorf("got %s", run)
 	}
 }

@@ -32,6 +32,9 @@ func (p *Pipeline) key(cell Cell) (store.Key, error) {
 		fmt.Sprint(p.Config.Hermetic || sandbox.Available() == nil),
 		p.plan.settings.String(), // which provenance names
 	}, p.published(r)...)
+	if p.workers != nil {
+		inputs = append(inputs, "by "+p.workers.Name()) // which the record names
+	}
 	for _, path := range r.Patches {
 		m, _ := r.Lock.Find(path) // Validate saw to it
 		series, err := patches.Load(p.workshop.Patches, recipes.ShortName(path), m.Version)

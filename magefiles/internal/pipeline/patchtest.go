@@ -80,7 +80,7 @@ func (p *Pipeline) TestPatches(ctx context.Context, m PatchedModule) (report pat
 		if err != nil {
 			return patchtest.Report{}, err
 		}
-		ui, err := p.interfaces.Make(ctx, tree, "") // a bundle is not made of the tree
+		ui, err := p.interfaces.Make(ctx, tree, "", nil) // a bundle is not made of the tree
 		if err != nil {
 			return patchtest.Report{}, err
 		}

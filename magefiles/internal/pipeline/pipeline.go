@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"palisade/attestations/artifact"
+	"palisade/magefiles/internal/buildkit"
 	"palisade/magefiles/internal/config"
 	"palisade/magefiles/internal/console"
 	"palisade/magefiles/internal/dist"
@@ -60,7 +61,9 @@ type Pipeline struct {
 	witness     *witness
 	authorities *authorities
 	plan        *Plan
-	slots       *semaphore.Weighted // compilations and web interfaces at once
+	workers     *buildkit.Pool      // that compile; nil for the sandbox of this machine
+	slots       *semaphore.Weighted // compilations here and web interfaces at once
+	local       *semaphore.Weighted // cells at once for which this machine does anything
 	tool        artifact.Digest     // of this program: another one may archive or describe in another way
 }
 
@@ -82,6 +85,7 @@ func Open(cfg *config.Config, con *console.Console, plan *Plan) (*Pipeline, erro
 	p := &Pipeline{
 		Config: cfg, Console: con, store: s, box: box, hostGo: hostGo, plan: plan,
 		roots: &sync.Map{}, slots: semaphore.NewWeighted(Slots(cfg)),
+		local: semaphore.NewWeighted(shares(cfg)),
 	}
 	p.interfaces = &interfaces{pipeline: p}
 	p.witness = &witness{pipeline: p}
@@ -99,6 +103,19 @@ func Open(cfg *config.Config, con *console.Console, plan *Plan) (*Pipeline, erro
 	}
 	p.reader = &licences.Reader{Store: s}
 	p.compiler = &gobuild.Compiler{Store: s, Modules: hostGo, Box: box, Distribution: plan.Distribution, Hermetic: cfg.Hermetic}
+	if b := cfg.BuildKit; len(b.Addresses) > 0 {
+		if cfg.Hermetic {
+			return nil, fmt.Errorf("%w: -hermetic asks for a sandbox that this machine sees, and what a worker promises it does not: leave that out, or BUILDKIT_HOST", config.ErrUsage)
+		}
+		p.workers, err = buildkit.New(buildkit.Options{
+			Addresses: b.Addresses, TLS: buildkit.TLS{Dir: b.TLSDir, ServerName: b.TLSServerName},
+			Platform: cfg.Host, Dir: s.Dir("buildkit"), Note: con.Notef, Clock: time.Now,
+		})
+		if err != nil {
+			return nil, fmt.Errorf("%w: BUILDKIT_HOST: %w", config.ErrUsage, err)
+		}
+		p.compiler.Elsewhere = p.workers
+	}
 	return p, nil
 }
 
@@ -122,9 +139,12 @@ func (p *Pipeline) Run(ctx context.Context) ([]artifact.Record, error) {
 	if err != nil {
 		return nil, err
 	}
+	if p.workers != nil {
+		defer p.workers.Close()
+	}
 	results := make([]dist.Item, len(p.plan.Cells))
 	g, inGroup := errgroup.WithContext(ctx)
-	g.SetLimit(int(Slots(p.Config)) + 2) // so that fetching and archiving go on beside a compilation
+	g.SetLimit(p.atOnce())
 	for i, cell := range p.plan.Cells {
 		g.Go(func() (err error) {
 			results[i], err = p.cell(inGroup, cell, target)
@@ -158,6 +178,11 @@ func (p *Pipeline) cell(ctx context.Context, cell Cell, target *dist.Dir) (item 
 			return dist.Item{Record: record, Provenance: kept}, nil
 		}
 	}
+	mine := &share{of: p.local}
+	if err := mine.take(ctx); err != nil {
+		return dist.Item{}, err
+	}
+	defer mine.give()
 	begun := time.Now()
 	seen, err := p.witness.look(ctx)
 	if err != nil {
@@ -174,7 +199,7 @@ func (p *Pipeline) cell(ctx context.Context, cell Cell, target *dist.Dir) (item 
 	if err != nil {
 		return dist.Item{}, err
 	}
-	built, err := p.compile(ctx, clock, patched, cell)
+	built, err := p.compile(ctx, clock, patched, cell, mine)
 	if err != nil {
 		return dist.Item{}, err
 	}
@@ -222,15 +247,24 @@ func (p *Pipeline) pinned(ctx context.Context, r *recipes.Recipe) (*modules.Clie
 	return &client, nil
 }
 
-func (p *Pipeline) compile(ctx context.Context, clock *stopwatch, patched source.Patched, cell Cell) (gobuild.Built, error) {
+func (p *Pipeline) compile(ctx context.Context, clock *stopwatch, patched source.Patched, cell Cell, mine *share) (gobuild.Built, error) {
 	clock.begin("waiting")
-	if err := p.slots.Acquire(ctx, 1); err != nil {
-		return gobuild.Built{}, err
+	compiler := *p.compiler
+	if p.workers == nil { // which know themselves how many there are
+		if err := p.slots.Acquire(ctx, 1); err != nil {
+			return gobuild.Built{}, err
+		}
+		defer p.slots.Release(1)
+	} else {
+		mine.give()
+		compiler.Elsewhere, compiler.Begin = away{p.workers, mine}, mine.take
 	}
-	defer p.slots.Release(1)
 	clock.begin("compiling")
-	built, err := p.compiler.Build(ctx, patched, gobuild.Target{Platform: cell.Platform, Variant: cell.Variant})
+	built, err := compiler.Build(ctx, patched, gobuild.Target{Platform: cell.Platform, Variant: cell.Variant})
 	clock.cached(built.Cached)
+	if err == nil {
+		err = mine.take(ctx)
+	}
 	return built, err
 }
 

@@ -14,7 +14,9 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/mod/module"
 	"golang.org/x/mod/sumdb/dirhash"
@@ -105,43 +107,54 @@ type Workshop struct {
 type WebUI interface {
 	// Inputs is everything that the interface is made of, but for the source.
 	Inputs(r *recipes.Recipe) ([]string, error)
-	// Make makes it out of the patched source at dir.
-	Make(ctx context.Context, t Tree, dir string) (webui.Assets, error)
+	// Make makes it out of the patched source at dir. What fits refuses is neither
+	// kept nor handed on; nil refuses nothing.
+	Make(ctx context.Context, t Tree, dir string, fits func(webui.Assets) error) (webui.Assets, error)
 }
 
 // Patch applies what variant needs and refuses any result whose hash is not
 // in the recipe's patched.sum.
 func (w *Workshop) Patch(ctx context.Context, t Tree, variant string) (Patched, error) {
-	p, sums, err := w.seal(ctx, t, variant)
+	p, sums, err := w.seal(ctx, t, variant, t.locked)
 	if err != nil {
 		return Patched{}, err
 	}
 	for m, sum := range sums {
-		switch locked := t.recipe.Patched[m]; locked {
-		case sum:
-		case "":
-			return Patched{}, fmt.Errorf("recipe %s: %w: patched.sum has no hash of %s; run mage lock %s and look at what changed", t.recipe.Name, ErrUnsealed, m, t.recipe.Name)
-		default:
-			return Patched{}, fmt.Errorf("recipe %s: %w: %s is %s, but patched.sum says %s; if the change is meant, run mage lock %s", t.recipe.Name, ErrUnsealed, m, sum, locked, t.recipe.Name)
+		if err := t.locked(m, sum); err != nil {
+			return Patched{}, fmt.Errorf("recipe %s: %w", t.recipe.Name, err)
 		}
 	}
 	return p, nil
 }
 
+// locked refuses a hash of a sealed module that is not the one in patched.sum.
+func (t Tree) locked(m module.Version, sum string) error {
+	switch locked := t.recipe.Patched[m]; locked {
+	case "":
+		return fmt.Errorf("%w: patched.sum has no hash of %s; run mage lock %s and look at what changed", ErrUnsealed, m, t.recipe.Name)
+	case sum:
+		return nil
+	default:
+		return fmt.Errorf("%w: %s is %s, but patched.sum says %s; if the change is meant, run mage lock %s", ErrUnsealed, m, sum, locked, t.recipe.Name)
+	}
+}
+
 // Sums is what patched.sum ought to hold for variant.
 func (w *Workshop) Sums(ctx context.Context, t Tree, variant string) (recipes.Sums, error) {
-	_, sums, err := w.seal(ctx, t, variant)
+	_, sums, err := w.seal(ctx, t, variant, func(module.Version, string) error { return nil })
 	return sums, err
 }
 
-func (w *Workshop) seal(ctx context.Context, t Tree, variant string) (Patched, recipes.Sums, error) {
+// seal seals what variant changes. A web interface with which the hash is one
+// that locked refuses is not kept.
+func (w *Workshop) seal(ctx context.Context, t Tree, variant string, locked func(m module.Version, sum string) error) (Patched, recipes.Sums, error) {
 	p, sums := Patched{Tree: t}, recipes.Sums{}
 	paths, err := w.changes(t, variant)
 	if err != nil {
 		return Patched{}, nil, err
 	}
 	for _, c := range paths {
-		s, step, err := w.sealOne(ctx, t, c)
+		s, step, err := w.sealOne(ctx, t, c, locked)
 		if err != nil {
 			return Patched{}, nil, fmt.Errorf("recipe %s: patching %s: %w", t.recipe.Name, c.module.Version, err)
 		}
@@ -206,7 +219,7 @@ type sealedStep struct {
 	Embedded []artifact.Embedded `json:"embedded"`
 }
 
-func (w *Workshop) sealOne(ctx context.Context, t Tree, c change) (Sealed, sealedStep, error) {
+func (w *Workshop) sealOne(ctx context.Context, t Tree, c change, locked func(module.Version, string) error) (Sealed, sealedStep, error) {
 	inputs := []string{c.module.Sum, c.to.String()}
 	s := Sealed{From: c.module}
 	for _, p := range c.series.Patches {
@@ -221,7 +234,7 @@ func (w *Workshop) sealOne(ctx context.Context, t Tree, c change) (Sealed, seale
 		inputs = append(append(inputs, "ui"), ui...)
 	}
 	step, entry, _, err := store.Do(ctx, w.Store, store.NewKey("seal-2", inputs...), func(ctx context.Context, dir string) (sealedStep, error) {
-		return w.make(ctx, t, c, filepath.Join(dir, "tree"))
+		return w.make(ctx, t, c, filepath.Join(dir, "tree"), locked)
 	})
 	if err != nil {
 		return Sealed{}, sealedStep{}, err
@@ -237,13 +250,19 @@ func (w *Workshop) sealOne(ctx context.Context, t Tree, c change) (Sealed, seale
 }
 
 // make lays out the changed module at dir.
-func (w *Workshop) make(ctx context.Context, t Tree, c change, dir string) (sealedStep, error) {
+func (w *Workshop) make(ctx context.Context, t Tree, c change, dir string, locked func(module.Version, string) error) (sealedStep, error) {
 	var step sealedStep
 	if err := Unpack(dir, c.module, c.series); err != nil {
 		return step, err
 	}
 	if c.ui {
-		assets, err := w.UI.Make(ctx, t, dir)
+		assets, err := w.UI.Make(ctx, t, dir, func(a webui.Assets) error {
+			sum, err := sumWith(dir, c.to, a)
+			if err != nil {
+				return err
+			}
+			return locked(c.to, sum)
+		})
 		if err != nil {
 			return step, fmt.Errorf("building the web interface: %w", err)
 		}
@@ -285,6 +304,26 @@ func apply(dir string, series patches.Series) error {
 	}
 	defer root.Close()
 	return patches.Apply(root, series)
+}
+
+// sumWith is the hash of what dir becomes when assets are laid over it.
+func sumWith(dir string, to module.Version, assets webui.Assets) (string, error) {
+	names, err := dirhash.DirFiles(dir, to.String())
+	if err != nil {
+		return "", err
+	}
+	places := map[string]string{}
+	for _, name := range names {
+		places[name] = filepath.Join(dir, filepath.FromSlash(strings.TrimPrefix(name, to.String())))
+	}
+	for _, f := range assets.Files {
+		name := path.Join(to.String(), f.Name)
+		if _, ok := places[name]; ok {
+			return "", &fs.PathError{Op: "adding the web interface", Path: f.Name, Err: fs.ErrExist}
+		}
+		names, places[name] = append(names, name), filepath.Join(assets.Dir, filepath.FromSlash(f.Name))
+	}
+	return dirhash.Hash1(names, func(name string) (io.ReadCloser, error) { return os.Open(places[name]) })
 }
 
 // overlay copies a web interface's files into dir. None may be there already.

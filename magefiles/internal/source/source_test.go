@@ -58,16 +58,17 @@ new file mode 100644
 
 // A ui is a web interface of files that were made elsewhere.
 type ui struct {
-	files map[string]string
-	dir   string
-	made  int
+	inputs string
+	files  map[string]string
+	dir    string
+	made   int
 }
 
 func (u *ui) Inputs(*recipes.Recipe) ([]string, error) {
-	return []string{u.files["ui/index.html"]}, nil
+	return []string{u.inputs}, nil
 }
 
-func (u *ui) Make(_ context.Context, _ Tree, dir string) (webui.Assets, error) {
+func (u *ui) Make(_ context.Context, _ Tree, dir string, fits func(webui.Assets) error) (webui.Assets, error) {
 	u.made++
 	if text, err := os.ReadFile(filepath.Join(dir, "bell.go")); err != nil || !strings.Contains(string(text), "DING") {
 		return webui.Assets{}, errors.New("made of source that is not patched")
@@ -80,7 +81,7 @@ func (u *ui) Make(_ context.Context, _ Tree, dir string) (webui.Assets, error) {
 		}
 		a.Files = append(a.Files, artifact.File{Name: name, Size: int64(len(text)), Digest: artifact.DigestBytes([]byte(text))})
 	}
-	return a, nil
+	return a, fits(a)
 }
 
 // bench is a workshop with a recipe whose module is fetched.
@@ -318,11 +319,26 @@ func TestWebUI(t *testing.T) {
 	if u.made != 2 {
 		t.Errorf("made %d times for two variants", u.made)
 	}
-	// An interface that comes out otherwise is not what the lock says.
-	u.files["ui/index.html"] = "<h1>dong</h1>"
-	if _, err := b.Patch(t.Context(), b.tree, "hardened"); !errors.Is(err, ErrUnsealed) {
+	// An interface that comes out otherwise is not what the lock says, and not
+	// kept: the next one may be.
+	before := b.seals()
+	u.inputs, u.files["ui/index.html"] = "another machine", "<h1>dong</h1>"
+	if _, err := b.Patch(t.Context(), b.tree, "hardened"); !errors.Is(err, ErrUnsealed) || !strings.Contains(err.Error(), "building the web interface") {
 		t.Errorf("another interface: %v", err)
 	}
+	if after := b.seals(); after != before {
+		t.Errorf("%d seals were kept, there were %d", after, before)
+	}
+	u.files["ui/index.html"] = "<h1>ding</h1>"
+	if p, err := b.Patch(t.Context(), b.tree, "hardened"); err != nil || p.Sealed[0].To.Sum != s.To.Sum {
+		t.Errorf("made again: %v", err)
+	}
+}
+
+// seals is how many are kept.
+func (b *bench) seals() int {
+	kept, _ := filepath.Glob(filepath.Join(b.Store.Dir("steps"), "seal-2", "*"))
+	return len(kept)
 }
 
 // An interface adds files; what upstream or a patch wrote stays.

@@ -43,6 +43,12 @@ func (r result) sum() (artifact.Digest, error) {
 // disk is full or the process is killed, nothing is kept and the next call
 // starts anew. Produce must not call Do with the same key.
 func Do[T any](ctx context.Context, s *Store, key Key, produce func(ctx context.Context, dir string) (T, error)) (value T, entry Entry, cached bool, err error) {
+	return do(ctx, s, key, produce, func() (bool, error) { return false, nil })
+}
+
+// do is Do, but that take may have put the result into its place before produce
+// is asked.
+func do[T any](ctx context.Context, s *Store, key Key, produce func(ctx context.Context, dir string) (T, error), take func() (bool, error)) (value T, entry Entry, cached bool, err error) {
 	if value, entry, ok, err := Peek[T](s, key); ok || err != nil {
 		return value, entry, ok, err
 	}
@@ -54,28 +60,52 @@ func Do[T any](ctx context.Context, s *Store, key Key, produce func(ctx context.
 	if value, entry, ok, err := Peek[T](s, key); ok || err != nil {
 		return value, entry, ok, err
 	}
-
-	tmp, remove, err := s.Temp(key.step)
+	taken, err := take()
 	if err != nil {
 		return value, entry, false, err
 	}
-	defer remove()
-	dir := filepath.Join(tmp, "files")
-	if err := os.Mkdir(dir, 0o755); err != nil {
-		return value, entry, false, fmt.Errorf("making room for step %s: %w", key.step, s.explain(err))
-	}
-	made, err := produce(ctx, dir)
-	if err != nil {
-		return value, entry, false, s.explain(err)
-	}
-	if err := keep(ctx, s, key, tmp, made); err != nil {
-		return value, entry, false, fmt.Errorf("keeping the result of step %s: %w", key.step, s.explain(err))
+	if !taken {
+		if err := produced(ctx, s, key, produce); err != nil {
+			return value, entry, false, err
+		}
 	}
 	value, entry, ok, err := Peek[T](s, key)
 	if err == nil && !ok {
 		err = fmt.Errorf("step %s: its result vanished from %s", key.step, s.place(key))
 	}
-	return value, entry, false, err
+	return value, entry, taken, err
+}
+
+// produced puts what produce makes into its place.
+func produced[T any](ctx context.Context, s *Store, key Key, produce func(ctx context.Context, dir string) (T, error)) error {
+	tmp, dir, remove, err := s.room(key)
+	if err != nil {
+		return err
+	}
+	defer remove()
+	made, err := produce(ctx, dir)
+	if err != nil {
+		return s.explain(err)
+	}
+	if err := keep(ctx, s, key, tmp, made); err != nil {
+		return fmt.Errorf("keeping the result of step %s: %w", key.step, s.explain(err))
+	}
+	return nil
+}
+
+// room is a temporary directory for the result of a step, and the empty one in
+// it for its files.
+func (s *Store) room(key Key) (tmp, dir string, remove func(), err error) {
+	tmp, remove, err = s.Temp(key.step)
+	if err != nil {
+		return "", "", nil, err
+	}
+	dir = filepath.Join(tmp, "files")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		remove()
+		return "", "", nil, fmt.Errorf("making room for step %s: %w", key.step, s.explain(err))
+	}
+	return tmp, dir, remove, nil
 }
 
 // keep writes the record of what is in tmp and gives tmp its place.

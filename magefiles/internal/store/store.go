@@ -10,6 +10,7 @@
 //	<dir>/steps/<step>/<key>/files/...     regular files, 0644 or 0755
 //	<dir>/tmp/<pid>-<prefix>-<random>/     work in progress; its owner holds a flock on it
 //	<dir>/locks/<name>.lock                empty files, for flock
+//	<dir>/taken                            empty, and there if any result was made elsewhere
 //
 // result.json is one line of JSON without unknown fields:
 //
@@ -45,6 +46,10 @@ type Store struct {
 	// Waiting, if set before the first use, is told the name of a lock that
 	// another process holds, once for each Lock that has to wait for it.
 	Waiting func(name string)
+
+	// Remote, if set before the first use, has what the steps left elsewhere that
+	// are Shared.
+	Remote Remote
 
 	dir  string
 	mu   sync.Mutex

@@ -96,6 +96,13 @@ func Pnpm(ctx context.Context, in PnpmInput) (Assets, error) {
 	return Assets{Dir: in.Out, Files: files, UI: ui, Embedded: embedded}, nil
 }
 
+// What a UI that Pnpm made says of itself.
+const (
+	kindPnpm = "pnpm"
+	notePnpm = "Built from the source of this module with the packages of its own lock file, each checked against its sha512; " +
+		"install scripts did not run."
+)
+
 func lockedFor(in PnpmInput, host npm.Host) ([]artifact.Package, error) {
 	root, err := os.OpenRoot(in.Source)
 	if err != nil {
@@ -168,10 +175,9 @@ func (b *build) run(ctx context.Context) (artifact.UI, []artifact.Embedded, erro
 		report = first
 	}
 	return artifact.UI{
-		Kind:   "pnpm",
-		Origin: b.Module,
-		Note: "Built from the source of this module with the packages of its own lock file, each checked against its sha512; " +
-			"install scripts did not run.",
+		Kind:     kindPnpm,
+		Origin:   b.Module,
+		Note:     notePnpm,
 		Packages: packages,
 		Host:     files,
 		Report:   &report,
