@@ -37,3 +37,17 @@ func Publish(ctx context.Context, registry, component, variant, policy, key, tru
 	req.Overwrite = value(overwrite)
 	return exit(command.Publish(ctx, req))
 }
+
+// PUBLISH adds to what lies in a registry. Its Go name differs from the target's
+// above, though for mage both are "publish".
+type PUBLISH mg.Namespace
+
+// Rebuild attaches to an image in a registry what those attest who built it again
+// with reproduce, out of the folder at path. It changes nothing that is there.
+func (PUBLISH) Rebuild(ctx context.Context, image, path, policy, key, trustedRoot *string) error {
+	req, err := command.NewRebuildsRequest(image, path, policy, key, trustedRoot)
+	if err == nil {
+		err = command.PublishRebuilds(ctx, req)
+	}
+	return exit(err)
+}

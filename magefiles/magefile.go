@@ -14,9 +14,15 @@ import (
 )
 
 // Build builds components into dist/ and signs them. Lists are separated by
-// commas; the default is every component, hardened, for this machine.
-func Build(ctx context.Context, component, platform, variant *string, hermetic, sign *bool) error {
-	return exit(command.Build(ctx, selection(component, platform, variant), value(hermetic), sign == nil || *sign))
+// commas; the default is every component, hardened, for this machine. With cache,
+// REGISTRY/REPOSITORY, machines share what takes long; of what is there, that
+// counts whose signature the policy believes.
+func Build(ctx context.Context, component, platform, variant, cache, policy, key *string, hermetic, sign *bool) error {
+	req, err := command.NewBuildRequest(selection(component, platform, variant), cache, policy, key, hermetic, sign)
+	if err != nil {
+		return exit(err)
+	}
+	return exit(command.Build(ctx, req))
 }
 
 // Lock recomputes a component's patched.sum and shows what changed.

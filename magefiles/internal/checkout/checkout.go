@@ -1,8 +1,9 @@
 // Package checkout tells what a checkout of this repository holds: which commit
 // it is of, whether it differs from that in any byte, and one hash over
 // everything that makes the tool. It reads the files themselves; git is asked
-// for names and hashes alone, by commands that run no hook, filter or monitor
-// that a configuration could name, take no lock and reach no network.
+// for names and hashes, and by Extract for what was committed, by commands that
+// run no hook, filter or monitor that a configuration could name, take no lock
+// and reach no network.
 //
 // It refuses to guess. What git does not say in time, or says of a directory
 // above the checkout, is not known, and the State says why.
@@ -76,11 +77,8 @@ type repository struct{ root, git string }
 func (g repository) state(ctx context.Context, s *State) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	if _, err := os.Lstat(filepath.Join(g.root, ".git")); err != nil {
-		return nil, errors.New("it is under no version control")
-	}
-	if g.git == "" {
-		return nil, errors.New("there is no git command to ask")
+	if err := g.there(); err != nil {
+		return nil, err
 	}
 	commit, err := g.ask(ctx, "rev-parse", "--verify", "HEAD^{commit}")
 	if err != nil {
@@ -125,9 +123,9 @@ func (g repository) state(ctx context.Context, s *State) ([]string, error) {
 	return names, ctx.Err()
 }
 
-// ask runs git. Nothing that the repository's configuration could name is
-// started, so its owner need not be the user.
-func (g repository) ask(ctx context.Context, args ...string) (string, error) {
+// command is a run of git. Nothing that the repository's configuration could
+// name is started, so its owner need not be the user.
+func (g repository) command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, g.git, append([]string{
 		"--no-pager", "--no-optional-locks", "--literal-pathspecs",
 		"-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "safe.directory=*", "-c", "protocol.allow=never",
@@ -141,20 +139,31 @@ func (g repository) ask(ctx context.Context, args ...string) (string, error) {
 		// What is above, or where a configuration points, is something else.
 		"GIT_DIR=" + filepath.Join(g.root, ".git"), "GIT_WORK_TREE=" + g.root,
 	}
+	cmd.WaitDelay = time.Second
+	return cmd
+}
+
+// ask is what git prints.
+func (g repository) ask(ctx context.Context, args ...string) (string, error) {
+	cmd := g.command(ctx, args...)
 	var out, said bounded
 	cmd.Stdout, cmd.Stderr = &out, &said
-	cmd.WaitDelay = time.Second
 	if err := cmd.Run(); err != nil {
-		if ctx.Err() != nil {
-			return "", fmt.Errorf("git %s: it did not end in %v", args[0], patience)
-		}
-		line, _, _ := strings.Cut(strings.TrimSpace(said.String()), "\n")
-		return "", fmt.Errorf("git %s: %w: %.200q", args[0], err, line)
+		return "", failed(ctx, args[0], err, said.String())
 	}
 	if out.full {
 		return "", fmt.Errorf("git %s: it says more than %d bytes", args[0], maxOutput)
 	}
 	return out.String(), nil
+}
+
+// failed is why a run of git did not do what it was to do.
+func failed(ctx context.Context, what string, err error, said string) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("git %s: it did not end in %v", what, patience)
+	}
+	line, _, _ := strings.Cut(strings.TrimSpace(said), "\n")
+	return fmt.Errorf("git %s: %w: %.200q", what, err, line)
 }
 
 // bounded keeps the first of what is written to it. The buffer is no part of it
@@ -244,11 +253,16 @@ func blobOf(name string, digits int) (blob, error) {
 			return blob{}, err
 		}
 	}
+	return blob{mode, nameOf(data, digits)}, nil
+}
+
+// nameOf is what git calls a blob of this content.
+func nameOf(data []byte, digits int) string {
 	var h hash.Hash = sha1.New() // what git names its objects by; SHA-256 where it was told to
 	if digits == hex.EncodedLen(sha256.Size) {
 		h = sha256.New()
 	}
 	fmt.Fprintf(h, "blob %d\x00", len(data))
 	h.Write(data)
-	return blob{mode, hex.EncodeToString(h.Sum(nil))}, nil
+	return hex.EncodeToString(h.Sum(nil))
 }

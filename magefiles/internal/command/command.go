@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"time"
 
 	"palisade/attestations/artifact"
 	"palisade/magefiles/internal/config"
@@ -83,37 +82,6 @@ func openPlan(sel Selection, hermetic bool, planned func(*config.Config, Selecti
 		return nil, err
 	}
 	return &session{cfg, con, plan, p}, nil
-}
-
-// Build builds the selection, signs it if it is told to, and prints a table of
-// what it made.
-func Build(ctx context.Context, sel Selection, hermetic, signed bool) error {
-	var hand sign.Hand
-	s, err := open(sel, hermetic, func(cfg *config.Config) (err error) {
-		if signed {
-			hand, err = handForBuild(ctx, cfg)
-		}
-		return err
-	})
-	if err != nil {
-		return outcome(err)
-	}
-	defer s.console.Close()
-	for _, why := range s.plan.LeftOut {
-		s.console.Notef("left out: %s", why)
-	}
-	begun := time.Now()
-	records, err := s.pipeline.Run(ctx)
-	s.console.Close()
-	if err != nil {
-		return outcome(err)
-	}
-	s.admit(records)
-	if err := s.sign(ctx, hand, signed); err != nil {
-		return outcome(err)
-	}
-	s.console.Notef("%d artifacts in %s, %s", len(records), s.config.Dist, time.Since(begun).Round(time.Millisecond))
-	return s.console.Table([]string{"ARTIFACT", "SIZE", "DIGEST", "TIME"}, rows(records))
 }
 
 // admit says of which artifacts the build was not hermetic.

@@ -111,10 +111,10 @@ func DiffImage(ctx context.Context, from, to, format string) error {
 // readImage reads the image at name: a file if there is one, else what a
 // registry has under that reference.
 func readImage(ctx context.Context, name string) (imagediff.Image, error) {
-	documents := imagediff.Documents{}
 	info, err := os.Stat(name)
 	switch {
 	case err == nil && info.Mode().IsRegular():
+		documents := imagediff.Documents{}
 		index, err := readLayout(ctx, name, info.Size(), documents.Visitor())
 		return imagediff.Image{Index: index, Documents: documents}, err
 	case err == nil:
@@ -132,6 +132,13 @@ func readImage(ctx context.Context, name string) (imagediff.Image, error) {
 	if err != nil {
 		return imagediff.Image{}, err
 	}
+	return readIn(ctx, source, digest, name)
+}
+
+// readIn reads the image of that digest in a registry. name is what it is called,
+// for people.
+func readIn(ctx context.Context, source ocilayout.Source, digest artifact.Digest, name string) (imagediff.Image, error) {
+	documents := imagediff.Documents{}
 	index, err := ocilayout.Read(ctx, ocilayout.Descriptor{MediaType: ocilayout.IndexType, Digest: digest, Size: -1}, source, documents.Visitor())
 	if err != nil {
 		return imagediff.Image{}, fmt.Errorf("reading %s: %w", name, err)

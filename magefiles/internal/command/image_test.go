@@ -29,7 +29,7 @@ func TestSteps(t *testing.T) {
 	}
 	var lines []string
 	for _, s := range got {
-		lines = append(lines, s.name+": "+strings.Join(s.args, " "))
+		lines = append(lines, s.Name+": "+strings.Join(s.Args, " "))
 	}
 	if !slices.Equal(lines, want) {
 		t.Errorf("got %q, want %q", lines, want)
@@ -116,7 +116,10 @@ func TestChooseSigner(t *testing.T) {
 		{"no such policy", with, PublishRequest{Policy: "mild"}, `there is no policy "mild"`},
 		{"policy of identities without their root", with, PublishRequest{Policy: "release"}, "-trustedRoot=FILE"},
 	} {
-		got, err := chooseSigner(&config.Verifying{Dist: tt.dist}, tt.req)
+		got, rebuilders, err := chooseSigner(&config.Verifying{Dist: tt.dist}, tt.req)
+		if len(rebuilders.Keys)+len(rebuilders.Identities) > 0 {
+			t.Errorf("%s: rebuilders %+v", tt.name, rebuilders)
+		}
 		switch {
 		case tt.want == "" && (err != nil || len(got.Keys) != 1 || !private.PublicKey.Equal(got.Keys[0]) || len(got.Identities) > 0):
 			t.Errorf("%s: got %+v, %v", tt.name, got, err)

@@ -57,14 +57,14 @@ func Publish(ctx context.Context, req PublishRequest) error {
 	if req.Registry, err = chooseRegistry(cfg, req.Registry); err != nil {
 		return outcome(err)
 	}
-	trust, err := chooseSigner(cfg, req)
+	trust, rebuilders, err := chooseSigner(cfg, req)
 	if err != nil {
 		return outcome(err)
 	}
 	con := console.New(os.Stdout, os.Stderr, console.Plain(true))
 	defer con.Close()
 	report, err := publish.Publish(ctx, publish.Options{
-		Registry: req.Registry, Overwrite: req.Overwrite, Only: only, Trust: trust, Keychain: credentials, Note: con.Notef,
+		Registry: req.Registry, Overwrite: req.Overwrite, Only: only, Trust: trust, Rebuilders: rebuilders, Keychain: credentials, Note: con.Notef,
 	}, cfg.Dist)
 	if len(report.Images) > 0 {
 		var rows [][]string
@@ -75,13 +75,20 @@ func Publish(ctx context.Context, req PublishRequest) error {
 			return err
 		}
 	}
-	for _, refusal := range []error{publish.ErrMismatch, publish.ErrUnsigned, publish.ErrTag} {
+	return published(err)
+}
+
+// published is err with the exit status of what was not published.
+func published(err error) error {
+	for _, refusal := range []error{publish.ErrMismatch, publish.ErrUnsigned, publish.ErrTag, publish.ErrRebuild} {
 		if errors.Is(err, refusal) {
 			return failure{err, statusRefused}
 		}
 	}
-	if errors.Is(err, registry.ErrReference) {
-		err = fmt.Errorf("%w: %w", config.ErrUsage, err)
+	for _, wrong := range []error{registry.ErrReference, publish.ErrNoRebuild} {
+		if errors.Is(err, wrong) {
+			err = fmt.Errorf("%w: %w", config.ErrUsage, err)
+		}
 	}
 	return outcome(err)
 }
@@ -140,34 +147,44 @@ func chooseOf(what, names string, images []artifact.Image, of func(artifact.Imag
 // chooseSigner is trust in who has to have signed: whom a policy believes, or the
 // key that the release names. By that one a bundle shows that was torn, or that
 // another key left; whose key it is is for whoever verifies to tell. A release
-// that an identity signed names none.
-func chooseSigner(cfg *config.Verifying, req PublishRequest) (bundle.Trust, error) {
+// that an identity signed names none. Rebuilders are known from a policy alone.
+func chooseSigner(cfg *config.Verifying, req PublishRequest) (signers, rebuilders bundle.Trust, err error) {
 	if req.Policy != "" {
-		demands, _, err := choosePolicy(req.Policy)
-		if err != nil {
-			return bundle.Trust{}, err
-		}
-		trust, err := chooseTrust(cfg, demands, req.Key, req.TrustedRoot)
-		if err != nil {
-			return bundle.Trust{}, err
-		}
-		return trust.Bundles(demands)
+		return trusted(cfg, req.Policy, req.Key, req.TrustedRoot)
 	}
 	if req.Key != "" || req.TrustedRoot != "" {
-		return bundle.Trust{}, fmt.Errorf("%w: -key and -trustedRoot go with -policy, which says who may sign", config.ErrUsage)
+		return signers, rebuilders, fmt.Errorf("%w: -key and -trustedRoot go with -policy, which says who may sign", config.ErrUsage)
 	}
 	data, err := readSmall(filepath.Join(cfg.Dist, dist.PublicKey), 64<<10)
 	if errors.Is(err, fs.ErrNotExist) {
-		return bundle.Trust{}, fmt.Errorf("%w: the release in %s names no key that signed it: say who has to have, with -policy=NAME|FILE", config.ErrUsage, cfg.Dist)
+		return signers, rebuilders, fmt.Errorf("%w: the release in %s names no key that signed it: say who has to have, with -policy=NAME|FILE", config.ErrUsage, cfg.Dist)
 	}
 	var key crypto.PublicKey
 	if err == nil {
 		key, err = signing.ParsePublicKey(data)
 	}
 	if err != nil {
-		return bundle.Trust{}, fmt.Errorf("reading who signed what is in %s: %w: run mage sign", cfg.Dist, err)
+		return signers, rebuilders, fmt.Errorf("reading who signed what is in %s: %w: run mage sign", cfg.Dist, err)
 	}
-	return bundle.Trust{Keys: []crypto.PublicKey{key}}, nil
+	signers.Keys = []crypto.PublicKey{key}
+	return signers, rebuilders, nil
+}
+
+// trusted is who may sign by a policy, and whose attestations of rebuilds count.
+func trusted(cfg *config.Verifying, policy, key, root string) (signers, rebuilders bundle.Trust, err error) {
+	demands, _, err := choosePolicy(policy)
+	if err != nil {
+		return signers, rebuilders, err
+	}
+	trust, err := chooseTrust(cfg, demands, key, root)
+	if err != nil {
+		return signers, rebuilders, err
+	}
+	if rebuilders, err = trust.Rebuilders(demands); err != nil {
+		return signers, rebuilders, err
+	}
+	signers, err = trust.Bundles(demands)
+	return signers, rebuilders, err
 }
 
 // chooseRegistry is where images go.

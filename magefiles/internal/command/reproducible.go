@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"palisade/attestations/artifact"
 	"palisade/magefiles/internal/checkout"
 	"palisade/magefiles/internal/config"
 	"palisade/magefiles/internal/pipeline"
 	"palisade/magefiles/internal/repro"
+	"palisade/magefiles/internal/reproduce"
 	"palisade/magefiles/internal/store"
 	"palisade/magefiles/internal/surroundings"
 )
@@ -25,7 +25,8 @@ var ErrNotReproducible = errors.New("not reproducible")
 // run of its own, with cold caches, from a copy of the checkout, in other
 // surroundings; and compares all that both left. What was fetched is shared: it
 // is held against its hashes by both. Images are made of whatever is selected
-// for linux and has one: of finished binaries they are a matter of seconds.
+// for linux and has one: of finished binaries they are a matter of seconds. Both
+// compile on this machine: on workers of BuildKit its surroundings are nobody's.
 func Reproducible(ctx context.Context, sel Selection) error {
 	cfg, err := config.Load()
 	if err != nil {
@@ -43,27 +44,25 @@ func Reproducible(ctx context.Context, sel Selection) error {
 		return err
 	}
 	defer remove()
-	here, there := filepath.Join(scratch, "here"), filepath.Join(scratch, "there", "dist")
+	here := filepath.Join(scratch, "here")
+	there, err := elsewhere(cfg, filepath.Join(scratch, "there"))
+	if err != nil {
+		return err
+	}
 	records, images, err := buildHere(ctx, sel, here)
 	if err != nil {
 		return outcome(err)
 	}
-	variations, err := buildThere(ctx, cfg, steps(records, images), filepath.Join(scratch, "there"))
+	variations, err := buildThere(ctx, cfg, steps(records, images), there)
 	if err != nil {
 		return fmt.Errorf("building in other surroundings: %w", err)
 	}
-	for _, v := range variations {
-		if v.Why != "" {
-			fmt.Fprintf(os.Stdout, "SKIP varying %s: %s\n", v.Name, v.Why)
-			continue
-		}
-		fmt.Fprintf(os.Stderr, "varied %s: %s\n", v.Name, v.Value)
-	}
-	return report(results(records, images), here, there)
+	printVariations(variations)
+	return report(results(records, images), here, there.Dist(0))
 }
 
 func buildHere(ctx context.Context, sel Selection, dist string) ([]artifact.Record, []artifact.Image, error) {
-	se, err := open(sel, false)
+	se, err := open(sel, false, compileHere)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -73,24 +72,27 @@ func buildHere(ctx context.Context, sel Selection, dist string) ([]artifact.Reco
 	return se.images(ctx)
 }
 
-// A step is a run that makes one thing again.
-type step struct {
-	name string
-	args []string
+// compileHere has no worker of BuildKit compile, and says so if there are some.
+func compileHere(cfg *config.Config) error {
+	if len(cfg.BuildKit.Addresses) > 0 {
+		fmt.Fprintln(os.Stderr, "BUILDKIT_HOST is not heard here: what is to come out the same is compiled by the sandbox of this machine")
+	}
+	cfg.BuildKit = config.BuildKit{}
+	return nil
 }
 
 // steps make each artifact again, and then each image.
-func steps(records []artifact.Record, images []artifact.Image) []step {
-	var all []step
+func steps(records []artifact.Record, images []artifact.Image) []reproduce.Step {
+	var all []reproduce.Step
 	for _, r := range records {
-		all = append(all, step{r.Name, []string{"build", "-component=" + r.Component, "-platform=" + r.Platform.String(), "-variant=" + r.Variant, "-sign=false"}})
+		all = append(all, reproduce.ArchiveStep(r.Name, r.Component, r.Platform, r.Variant))
 	}
 	for _, i := range images {
-		var platforms []string
+		var platforms []artifact.Platform
 		for _, p := range i.Platforms {
-			platforms = append(platforms, p.Platform.String())
+			platforms = append(platforms, p.Platform)
 		}
-		all = append(all, step{i.Name, []string{"image", "-component=" + i.Component, "-platform=" + strings.Join(platforms, ","), "-variant=" + i.Variant, "-sign=false"}})
+		all = append(all, reproduce.ImageStep(i.Name, i.Component, platforms, i.Variant))
 	}
 	return all
 }
@@ -109,51 +111,32 @@ func results(records []artifact.Record, images []artifact.Image) []artifact.File
 
 // buildThere does each step there. The checkout is copied as git
 // has it, so that both say of it the same; nothing else can decide the result.
-func buildThere(ctx context.Context, cfg *config.Config, steps []step, dir string) (variations []surroundings.Variation, err error) {
-	elsewhere := filepath.Join(dir, "another directory", "of some length")
-	if err := checkout.Copy(ctx, cfg.Root, cfg.Git, elsewhere); err != nil {
+func buildThere(ctx context.Context, cfg *config.Config, steps []reproduce.Step, there reproduce.Elsewhere) ([]surroundings.Variation, error) {
+	root := there.Checkout(0)
+	if err := checkout.Copy(ctx, cfg.Root, cfg.Git, root); err != nil {
 		return nil, err
 	}
-	home, cache := filepath.Join(dir, "home"), filepath.Join(dir, "cache")
-	for _, d := range []string{home, cache} {
-		if err := os.MkdirAll(d, 0o700); err != nil {
-			return nil, err
-		}
+	for i := range steps {
+		steps[i].Checkout, steps[i].Dist = root, there.Dist(0)
 	}
-	for _, fetched := range []string{"mod", "npm"} {
-		if err := os.Symlink(filepath.Join(cfg.Cache, fetched), filepath.Join(cache, fetched)); err != nil {
-			return nil, err
-		}
-	}
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	for i, s := range steps {
-		fmt.Fprintf(os.Stderr, "building there: %s (%d of %d)\n", s.name, i+1, len(steps))
-		variations, err = surroundings.Do(ctx, surroundings.Run{
-			Args: append([]string{self}, s.args...),
-			Dir:  elsewhere, Home: home, Stderr: os.Stderr,
-			Keep: append(keep(cfg.Fetch), "PALISADE_CACHE="+cache, "PALISADE_DIST="+filepath.Join(dir, "dist")),
-		})
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", s.name, err)
-		}
-	}
-	return variations, nil
+	return there.Do(ctx, steps)
 }
 
-// keep is what a build elsewhere needs to know of this place: how to fetch.
-func keep(env []string) []string {
-	var kept []string
-	for _, kv := range env {
-		name, _, _ := strings.Cut(kv, "=")
-		switch strings.ToUpper(name) {
-		case "PATH", "GOPROXY", "GOSUMDB", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR", "NPM_CONFIG_REGISTRY":
-			kept = append(kept, kv)
+// elsewhere is another place than this one, for the same program.
+func elsewhere(cfg *config.Config, dir string) (reproduce.Elsewhere, error) {
+	self, err := os.Executable()
+	return reproduce.Elsewhere{Dir: dir, Self: self, Cache: cfg.Cache, Fetch: cfg.Fetch, Registry: cfg.Registry, Stderr: os.Stderr}, err
+}
+
+// printVariations says what differed between two builds, and what could not.
+func printVariations(variations []surroundings.Variation) {
+	for _, v := range variations {
+		if v.Why != "" {
+			fmt.Fprintf(os.Stdout, "SKIP varying %s: %s\n", v.Name, v.Why)
+			continue
 		}
+		fmt.Fprintf(os.Stderr, "varied %s: %s\n", v.Name, v.Value)
 	}
-	return kept
 }
 
 // report prints PASS or FAIL for each result, and every difference.

@@ -35,18 +35,28 @@ func openSummary(ctx context.Context, cfg *config.Verifying, file, release strin
 	if release != "" && within(file, release) {
 		return nil, fmt.Errorf("%w: -vsa=%s lies in the release, where every file that release.json does not list is refused: write it elsewhere", config.ErrUsage, file)
 	}
-	hand, err := keys.Hand(ctx, cfg.Signing, time.Now, asker())
-	if errors.Is(err, keys.ErrNone) {
-		err = fmt.Errorf("%w: signing a summary: %w", config.ErrUsage, err)
-	}
+	signer, trust, err := openSigner(ctx, cfg.Signing, "a summary")
 	if err != nil {
 		return nil, err
 	}
+	return &summary{file, signer, trust}, nil
+}
+
+// openSigner opens what this user signs with, and says who opens what it signs;
+// nil if nobody can tell before. what is to be signed, for people.
+func openSigner(ctx context.Context, s config.Signing, what string) (signing.Signer, *bundle.Trust, error) {
+	hand, err := keys.Hand(ctx, s, time.Now, asker())
+	if errors.Is(err, keys.ErrNone) {
+		err = fmt.Errorf("%w: signing %s: %w", config.ErrUsage, what, err)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
 	signer, err := hand.Open(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("signing a summary: %w", err)
+		return nil, nil, fmt.Errorf("signing %s: %w", what, err)
 	}
-	return &summary{file, signer, hand.Trust}, nil
+	return signer, hand.Trust, nil
 }
 
 // write sums up what passed and signs that. Nobody can find it before it has

@@ -74,38 +74,51 @@ func Verify(ctx context.Context, req VerifyRequest) error {
 	if err != nil {
 		return outcome(err)
 	}
-	check, path, folder, err := chooseSubject(cfg, req)
-	if err != nil {
-		return outcome(err)
-	}
-	demands, uri, err := choosePolicy(req.Policy)
-	if err != nil {
-		return outcome(err)
-	}
-	trust, err := chooseTrust(cfg, demands, req.Key, req.TrustedRoot)
+	v, err := prepare(cfg, req)
 	if err != nil {
 		return outcome(err)
 	}
 	var summary *summary
 	if req.Summary != "" {
-		if summary, err = openSummary(ctx, cfg, req.Summary, folder); err != nil {
+		if summary, err = openSummary(ctx, cfg, req.Summary, v.folder); err != nil {
 			return outcome(err)
 		}
 	}
 
-	report, err := check(ctx, path, demands, trust)
+	report, err := v.check(ctx, v.name, v.policy, v.trust)
 	if len(report.Lines) > 0 && !errors.Is(err, verify.ErrUnreachable) { // nothing was refused, and nothing passed
 		if err := printReport(report, req.Output); err != nil {
 			return fmt.Errorf("writing results: %w", err)
 		}
 	}
 	if err != nil {
-		return verdict(report, path, err)
+		return verdict(report, v.name, err)
 	}
 	if summary != nil {
-		return summary.write(ctx, report, uri)
+		return summary.write(ctx, report, v.uri)
 	}
 	return nil
+}
+
+// A verification is one that is yet to be made.
+type verification struct {
+	check  check
+	name   string // of what is verified
+	folder string // of the release; "" of an image in a registry
+	policy policy.Policy
+	uri    string // of the policy
+	trust  verify.Trust
+}
+
+func prepare(cfg *config.Verifying, req VerifyRequest) (v verification, err error) {
+	if v.check, v.name, v.folder, err = chooseSubject(cfg, req); err != nil {
+		return v, err
+	}
+	if v.policy, v.uri, err = choosePolicy(req.Policy); err != nil {
+		return v, err
+	}
+	v.trust, err = chooseTrust(cfg, v.policy, req.Key, req.TrustedRoot)
+	return v, err
 }
 
 // A check is how something is verified.
@@ -218,7 +231,7 @@ func chooseTrust(cfg *config.Verifying, p policy.Policy, keyFile, rootFile strin
 	case keyFile != "":
 		return t, fmt.Errorf("%w: policy %s says itself who may sign, and takes no key: leave -key out, or choose another -policy", config.ErrUsage, p.Name())
 	}
-	needed := len(s.Identities) > 0 || s.Log || s.Timestamp
+	needed := len(s.Identities)+len(p.Rebuilders().Identities) > 0 || s.Log || s.Timestamp
 	if rootFile == "" {
 		rootFile = cfg.Signing.Root
 	}

@@ -15,6 +15,7 @@ import (
 	"palisade/attestations/policy"
 	"palisade/attestations/signing"
 	"palisade/attestations/verify"
+	"palisade/magefiles/internal/config"
 )
 
 // What a person can mend by saying something else is status 2, and the message
@@ -136,6 +137,38 @@ func TestWithin(t *testing.T) {
 	} {
 		if got := within(tt.name, tt.dir); got != tt.want {
 			t.Errorf("%s in %s: %t", tt.name, tt.dir, got)
+		}
+	}
+}
+
+// A policy whose rebuilders are identities needs a trusted root, though a key
+// signs the release.
+func TestRebuildersNeedRoot(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "..", "attestations", "policies", "workstation.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, err := signing.MarshalPublicKey(key.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "cosign.pub")
+	if err := os.WriteFile(file, public, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const rebuilders = "rebuilders: {count: 1, keys: none, identities: [{issuer: https://issuer.example, subject: https://rebuild.example}]}"
+	for demand, want := range map[string]error{"rebuilders: not-required": nil, rebuilders: config.ErrUsage} {
+		p, err := policy.Parse([]byte(strings.Replace(string(text), "rebuilders: not-required", demand, 1)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = chooseTrust(&config.Verifying{}, p, file, "")
+		if !errors.Is(err, want) || want != nil && !strings.Contains(err.Error(), "-trustedRoot=FILE") {
+			t.Errorf("%s: %v", demand, err)
 		}
 	}
 }

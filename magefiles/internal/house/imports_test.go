@@ -50,6 +50,10 @@ var rules = []rule{
 	// What reads from registries asks helpers for credentials, which are programs.
 	{packages: "attestations/verify/*", imports: []string{"attestations/*"}, never: []string{"plugin", module + "attestations/signing"}},
 	{packages: "attestations/verify", imports: []string{"attestations/*"}, never: []string{"os/exec", "plugin", module + "attestations/signing"}},
+	// What a step left is said and read here, and shared and signed elsewhere.
+	{packages: "attestations/step", imports: []string{"attestations/artifact", "attestations/intoto", "attestations/provenance"}, never: []string{"os/exec", "plugin", module + "attestations/signing"}},
+	// That something was rebuilt is said and read here, and done and signed elsewhere.
+	{packages: "attestations/rebuild", imports: []string{"attestations/artifact", "attestations/bundle", "attestations/intoto", "attestations/provenance"}, never: []string{"os/exec", "plugin", module + "attestations/signing"}},
 	{packages: "attestations/*", imports: []string{"attestations/*"}, never: []string{"os/exec", "plugin"}},
 	{packages: "patches", imports: []string{"attestations/artifact"}, never: []string{"os/exec"}},
 	{packages: "recipes", imports: []string{"attestations/artifact"}, never: []string{"os/exec"}},
@@ -61,8 +65,8 @@ var rules = []rule{
 
 	// The top of the house: what the targets call, and the order of the stages.
 	{packages: "magefiles", imports: []string{"magefiles/internal/command"}},
-	{packages: "magefiles/internal/command", imports: append(below, "magefiles/internal/audit", "magefiles/internal/pipeline", "magefiles/internal/config", "magefiles/internal/console", "magefiles/internal/keys", "magefiles/internal/publish", "magefiles/internal/sign", "attestations/*", "attestations/verify/*")},
-	{packages: "magefiles/internal/pipeline", imports: append(below, "magefiles/internal/config", "magefiles/internal/console", "attestations/*")},
+	{packages: "magefiles/internal/command", imports: append(below, "magefiles/internal/audit", "magefiles/internal/diffoscope", "magefiles/internal/pipeline", "magefiles/internal/config", "magefiles/internal/console", "magefiles/internal/keys", "magefiles/internal/publish", "magefiles/internal/reproduce", "magefiles/internal/resultcache", "magefiles/internal/sign", "magefiles/internal/upstream", "attestations/*", "attestations/verify/*")},
+	{packages: "magefiles/internal/pipeline", imports: append(below, "magefiles/internal/buildkit", "magefiles/internal/config", "magefiles/internal/console", "attestations/*")},
 
 	// What builds takes values: neither the configuration nor the console, nor
 	// what is said of a result later.
@@ -74,9 +78,20 @@ var rules = []rule{
 	{packages: "magefiles/internal/sign", imports: []string{"magefiles/internal/dist", "magefiles/internal/store", "attestations/*"}, never: []string{"os/exec", "plugin"}},
 	// Publishing needs no key, and builds nothing.
 	{packages: "magefiles/internal/publish", imports: []string{"magefiles/internal/dist", "attestations/*", "attestations/verify/*"}, never: []string{"plugin", module + "attestations/signing"}},
+	// What is shared between machines is signed by whoever is handed over, and
+	// nothing of it is run.
+	{packages: "magefiles/internal/resultcache", imports: []string{"magefiles/internal/store", "attestations/*", "attestations/verify/*"}, never: []string{"plugin", internals + "config", internals + "sandbox"}},
 	// Images are written in the form that they are read in.
 	{packages: "magefiles/internal/image", imports: append(below, "attestations/ocilayout", "attestations/unpack")},
 	{packages: "magefiles/internal/repro", imports: append(below, "attestations/intoto", "attestations/provenance")},
+	// Rebuilding reads what was verified, and signs nothing: whose word counts is
+	// known above.
+	{packages: "magefiles/internal/reproduce", imports: append(below, "magefiles/internal/diffoscope", "attestations/bundle", "attestations/intoto", "attestations/ocilayout", "attestations/provenance", "attestations/rebuild"), never: []string{"plugin", module + "attestations/policy", module + "attestations/signing"}},
+	// What others released is read, and nothing of it is run.
+	{packages: "magefiles/internal/goprogram", std: true, never: []string{"os/exec"}},
+	{packages: "magefiles/internal/upstream", imports: []string{"attestations/artifact", "recipes", "magefiles/internal/goprogram"}, never: []string{"os/exec", "plugin"}},
+	// Where a command runs is nobody's matter but the pipeline's.
+	{packages: "magefiles/internal/buildkit", imports: []string{"attestations/artifact", "magefiles/internal/sandbox"}},
 	{packages: "magefiles/internal/audit", imports: []string{"attestations/artifact", "magefiles/internal/child"}},
 	{packages: "magefiles/internal/*", imports: below},
 }
@@ -85,7 +100,7 @@ var rules = []rule{
 // one way is the compiler's to refuse.
 var below = slices.Clip([]string{
 	"attestations/artifact", "patches", "recipes",
-	"magefiles/internal/archive", "magefiles/internal/checkout", "magefiles/internal/child", "magefiles/internal/dist", "magefiles/internal/embedded", "magefiles/internal/gobuild", "magefiles/internal/image",
+	"magefiles/internal/archive", "magefiles/internal/checkout", "magefiles/internal/child", "magefiles/internal/dist", "magefiles/internal/embedded", "magefiles/internal/gobuild", "magefiles/internal/goprogram", "magefiles/internal/image",
 	"magefiles/internal/licences", "magefiles/internal/lint", "magefiles/internal/modules", "magefiles/internal/npm", "magefiles/internal/patchtest", "magefiles/internal/repro", "magefiles/internal/sandbox",
 	"magefiles/internal/source", "magefiles/internal/store", "magefiles/internal/surroundings",
 	"magefiles/internal/toolchain", "magefiles/internal/webui",
@@ -212,7 +227,9 @@ func TestImportsRefuses(t *testing.T) {
 		{ruleOf(t, "attestations/verify"), listed{ImportPath: module + "attestations/verify", XTestImports: []string{internals + "source"}}, "reaches palisade/magefiles/internal/source"},
 		{ruleOf(t, "attestations/bundle"), listed{ImportPath: module + "attestations/bundle", Deps: []string{"os/exec"}}, "reaches os/exec"},
 		{ruleOf(t, "attestations/verify"), listed{ImportPath: module + "attestations/verify", Deps: []string{module + "attestations/signing"}}, "reaches palisade/attestations/signing"},
+		{ruleOf(t, "attestations/rebuild"), listed{ImportPath: module + "attestations/rebuild", Imports: []string{module + "attestations/policy"}}, "imports palisade/attestations/policy"},
 		{ruleOf(t, "attestations/imagediff"), listed{ImportPath: module + "attestations/imagediff", Imports: []string{module + "attestations/imagetest"}}, "outside its tests"},
+		{ruleOf(t, "magefiles/internal/reproduce"), listed{ImportPath: internals + "reproduce", Imports: []string{module + "attestations/policy"}}, "imports palisade/attestations/policy"},
 		{ruleOf(t, "magefiles/internal/sign"), listed{ImportPath: internals + "sign", Deps: []string{"os/exec"}}, "reaches os/exec"},
 		{rules[len(rules)-1], listed{ImportPath: internals + "source", Imports: []string{internals + "config"}}, "imports palisade/magefiles/internal/config"},
 		{rules[len(rules)-1], listed{ImportPath: internals + "source", Imports: []string{module + "attestations/signing"}}, "imports palisade/attestations/signing"},

@@ -58,7 +58,7 @@ type attachment struct {
 type reader struct {
 	root  *os.Root
 	image artifact.Image
-	trust bundle.Trust
+	Options
 }
 
 // has is false only of what is not there: anything else is for who reads it.
@@ -69,6 +69,7 @@ func (in reader) has(name string) bool {
 
 // bundles reads what was signed of the index and of every manifest, and of the
 // archive that each manifest was made of: for a verifier who has no release.json.
+// With the index goes what others attest who built the image again.
 func bundles(in reader, records []artifact.Record, l *layout) ([]subject, error) {
 	all := []subject{{document: l.index}}
 	for _, p := range l.platforms {
@@ -81,7 +82,11 @@ func bundles(in reader, records []artifact.Record, l *layout) ([]subject, error)
 			if !k.needed && !in.has(name) {
 				continue
 			}
-			if err := s.take(in, name, string(k.name), k.predicateType, alone(s.digest)); err != nil {
+			statement, err := s.take(in, name, string(k.name), k.predicateType, alone(s.digest))
+			if err == nil && n == 0 && k.name == dist.CarriedProvenance {
+				err = s.takeRebuilds(in, statement)
+			}
+			if err != nil {
 				return nil, err
 			}
 		}
@@ -90,7 +95,7 @@ func bundles(in reader, records []artifact.Record, l *layout) ([]subject, error)
 		}
 		r, err := recordOf(in.image.Platforms[n-1], records)
 		if err == nil {
-			err = s.take(in, dist.Bundle(dist.Provenance(r)), "provenance of "+r.Name, provenance.PredicateType, first(r))
+			_, err = s.take(in, dist.Bundle(dist.Provenance(r)), "provenance of "+r.Name, provenance.PredicateType, first(r))
 		}
 		if err == nil {
 			err = s.audited(in, r)
@@ -110,30 +115,48 @@ func recordOf(p artifact.PlatformImage, records []artifact.Record) (artifact.Rec
 	return records[n], nil
 }
 
-// take reads a bundle of a statement of that type, about what it has to be about.
-func (s *subject) take(in reader, name, kind, predicateType string, about func([]intoto.Subject) bool) error {
-	data, err := readSmall(in.root, name, maxBundle)
+// take reads a bundle of a statement of that type, about what it has to be about,
+// and returns that as it was signed.
+func (s *subject) take(in reader, name, kind, predicateType string, about func([]intoto.Subject) bool) (statement []byte, err error) {
+	data, err := readSmall(in.root, name, maxBundle, mismatch)
 	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%w: %s is missing: run mage sign", ErrUnsigned, name)
+		return nil, fmt.Errorf("%w: %s is missing: run mage sign", ErrUnsigned, name)
 	}
 	if err == nil {
 		err = states(data, predicateType, about)
 	}
 	if err == nil {
-		if _, bad := bundle.OpenAttestation(data, in.trust); bad != nil {
+		opened, bad := bundle.OpenAttestation(data, in.Trust)
+		if bad != nil {
 			err = fmt.Errorf("%w: %w: run mage sign", ErrUnsigned, bad)
 		}
+		statement = opened.Payload()
 	}
 	var a attachment
 	if err == nil {
 		a, err = attach(s.document, data, predicateType, in.image.Epoch)
 	}
 	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	a.kind = kind
 	s.attached = append(s.attached, a)
-	return nil
+	return statement, nil
+}
+
+// takeRebuilds reads what others attest who built the image again, which has that
+// provenance.
+func (s *subject) takeRebuilds(in reader, statement []byte) error {
+	all, err := in.rebuilds(in.root, dist.Rebuilds(in.image.Name))
+	if err != nil {
+		return err
+	}
+	for _, one := range all {
+		if err := one.whole(provenance.ImageSubjects(in.image)); err != nil {
+			return err
+		}
+	}
+	return s.attachRebuilt(all, [][]byte{statement}, in.image.Epoch)
 }
 
 // audited refuses an image whose audit is there, and not signed as of the image.
@@ -158,14 +181,14 @@ func first(r artifact.Record) func([]intoto.Subject) bool {
 	}
 }
 
-// readSmall reads a regular file of at most so many bytes.
-func readSmall(root *os.Root, name string, most int64) ([]byte, error) {
+// readSmall reads a regular file of at most so many bytes, or says how it is refused.
+func readSmall(root *os.Root, name string, most int64, refuse func(string, ...any) error) ([]byte, error) {
 	info, err := root.Stat(name)
 	if err != nil {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() {
-		return nil, mismatch("it is not a regular file")
+		return nil, refuse("it is not a regular file")
 	}
 	f, err := root.Open(name)
 	if err != nil {
@@ -174,7 +197,7 @@ func readSmall(root *os.Root, name string, most int64) ([]byte, error) {
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, most+1))
 	if err == nil && int64(len(data)) > most {
-		err = mismatch("it has more than %d bytes", most)
+		err = refuse("it has more than %d bytes", most)
 	}
 	return data, err
 }
@@ -182,20 +205,7 @@ func readSmall(root *os.Root, name string, most int64) ([]byte, error) {
 // states refuses a bundle that is not of a statement of that type about what it
 // has to be about.
 func states(data []byte, predicateType string, about func([]intoto.Subject) bool) error {
-	var b struct {
-		MediaType string `json:"mediaType"`
-		Envelope  struct {
-			Payload     []byte `json:"payload"`
-			PayloadType string `json:"payloadType"`
-		} `json:"dsseEnvelope"`
-	}
-	if err := json.Unmarshal(data, &b); err != nil {
-		return mismatch("it is no bundle: %v", err)
-	}
-	if b.MediaType != bundle.MediaType || b.Envelope.PayloadType != bundle.PayloadType {
-		return mismatch("it is no bundle of a statement")
-	}
-	s, err := intoto.Parse(b.Envelope.Payload)
+	s, err := statementIn(data)
 	if err != nil {
 		return mismatch("%v", err)
 	}
@@ -206,6 +216,24 @@ func states(data []byte, predicateType string, about func([]intoto.Subject) bool
 		return mismatch("it is about something else than what it lies with, %.100q first", s.Subject[0].Name)
 	}
 	return nil
+}
+
+// statementIn is what a bundle states. Nobody has confirmed it.
+func statementIn(data []byte) (intoto.Statement, error) {
+	var b struct {
+		MediaType string `json:"mediaType"`
+		Envelope  struct {
+			Payload     []byte `json:"payload"`
+			PayloadType string `json:"payloadType"`
+		} `json:"dsseEnvelope"`
+	}
+	if err := json.Unmarshal(data, &b); err != nil {
+		return intoto.Statement{}, fmt.Errorf("it is no bundle: %w", err)
+	}
+	if b.MediaType != bundle.MediaType || b.Envelope.PayloadType != bundle.PayloadType {
+		return intoto.Statement{}, errors.New("it is no bundle of a statement")
+	}
+	return intoto.Parse(b.Envelope.Payload)
 }
 
 // The empty configuration that the manifest of a bundle has

@@ -28,6 +28,28 @@
 // A bundle becomes an image manifest as cosign's WriteAttestationNewBundleFormat
 // makes it, but for the time it is said to be created at, which is the image's
 // epoch: so that the same bundle is the same manifest whenever it is pushed.
+//
+// # Rebuilders
+//
+// What others attest who built an image again (package attestations/rebuild) is
+// attached to what it is about: by Publish to the index, out of the folder beside
+// the file of the image; by Rebuilds, which anybody may run who can write to the
+// repository, to the index and the manifests, out of a folder that holds nothing
+// else of a release.
+//
+// Of each it is known before it is sent that it is well-formed; that it is called
+// after who it says has signed it, so that there is one of each; and that it is
+// about this very image and the provenance that the registry carries of it, which
+// was opened. A bundle of a key does not hold the key. So that a signature
+// verifies can be told of those alone who are named, by Options.Trust or
+// Options.Rebuilders: one that says it is of one of them has to open by that. One of
+// anybody else is carried as it is, and that is told. Publishing vouches
+// for nobody: whoever verifies passes over those whom his policy does not name,
+// and opens those whom it names.
+//
+// Whatever else lies in such a folder is refused (ErrRebuild), and so is what would
+// make it more than is read of one digest (registry.MaxReferrers, ErrTooLarge): then
+// the image could be verified by nobody.
 package publish
 
 import (
@@ -63,11 +85,24 @@ type Options struct {
 	Registry  string                               // with a folder, if the registry has any: registry.example/palisade
 	Overwrite bool                                 // a version that names another image is moved too
 	Only      func(component, variant string) bool // nil for every image of the release
-	Trust     bundle.Trust                         // in who signed: every bundle has to open by it
-	Keychain  authn.Keychain                       // nil for nobody's credentials
-	Transport http.RoundTripper                    // nil for one of registry's
-	Pause     registry.Pause                       // nil for a timer
-	Note      func(format string, args ...any)     // is told what happens; may be nil
+	Trust     bundle.Trust                         // in who signed: every bundle has to open by it, but those of rebuilders
+	// Rebuilders are who is known to build images again: what says that one of them
+	// signed it, or one of Trust, has to open by that. The zero Rebuilders are nobody.
+	Rebuilders bundle.Trust
+	Keychain   authn.Keychain                   // nil for nobody's credentials
+	Transport  http.RoundTripper                // nil for one of registry's
+	Pause      registry.Pause                   // nil for a timer
+	Note       func(format string, args ...any) // is told what happens; may be nil
+}
+
+// validate refuses trust by which nothing could be opened. There need be no
+// rebuilders.
+func (o Options) validate() error {
+	err := o.Trust.Validate()
+	if err == nil && len(o.Rebuilders.Keys)+len(o.Rebuilders.Identities) > 0 {
+		err = o.Rebuilders.Validate()
+	}
+	return err
 }
 
 // A Report is what was published, in the order of the release.
@@ -102,7 +137,7 @@ func Publish(ctx context.Context, o Options, dir string) (Report, error) {
 }
 
 func publish(ctx context.Context, o Options, root *os.Root) (Report, error) {
-	if err := o.Trust.Validate(); err != nil {
+	if err := o.validate(); err != nil {
 		return Report{}, err
 	}
 	images, records, err := chosen(o, root)
@@ -160,11 +195,11 @@ func chosen(o Options, root *os.Root) ([]artifact.Image, []artifact.Record, erro
 // signedIndex is the index of the release. That it is signed is what tells a
 // release whose signing came to its end.
 func signedIndex(o Options, root *os.Root) (*artifact.Manifest, error) {
-	data, err := readSmall(root, dist.Index, maxIndex)
+	data, err := readSmall(root, dist.Index, maxIndex, mismatch)
 	if err != nil {
 		return nil, err
 	}
-	signature, err := readSmall(root, dist.Bundle(dist.Index), maxBundle)
+	signature, err := readSmall(root, dist.Bundle(dist.Index), maxBundle, mismatch)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w: %s is missing: run mage sign", ErrUnsigned, dist.Bundle(dist.Index))
 	}
@@ -186,7 +221,7 @@ func prepare(ctx context.Context, o Options, root *os.Root, i artifact.Image, re
 		return nil, err
 	}
 	p := &push{image: i, layout: l, overwrite: o.Overwrite, note: o.Note}
-	if p.attached, err = bundles(reader{root, i, o.Trust}, records, l); err == nil {
+	if p.attached, err = bundles(reader{root, i, o}, records, l); err == nil {
 		p.to, err = registry.Connect(ctx, strings.TrimSuffix(o.Registry, "/")+"/"+i.Component, registry.Options{
 			Keychain: o.Keychain, Transport: o.Transport, Write: true, Pause: o.Pause,
 		})

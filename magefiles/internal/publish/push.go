@@ -186,11 +186,21 @@ func (p *push) unlisted(s subject) error {
 
 // missing are the bundles of a subject that the registry does not list, or does
 // not have: where a tag stands for the referrers, it stays as it is when one of
-// them is deleted.
+// them is deleted. It is an error if with them nobody could read what is attached.
 func (p *push) missing(ctx context.Context, s subject) ([]attachment, error) {
 	listed, err := p.to.Referrers(ctx, s.digest)
 	if err != nil {
 		return nil, err
+	}
+	added := 0
+	for _, a := range s.attached {
+		if !slices.Contains(listed, a.manifest.digest) {
+			added++
+		}
+	}
+	if n := len(listed) + added; added > 0 && n > registry.MaxReferrers {
+		return nil, fmt.Errorf("%w: %s would have %d bundles attached in %s, and of an image with more than %d nobody can tell anything: have those removed of whom nobody believes",
+			registry.ErrTooLarge, s.digest, n, p.to.Name(), registry.MaxReferrers)
 	}
 	there := make([]bool, len(s.attached))
 	group, ctx := errgroup.WithContext(ctx)

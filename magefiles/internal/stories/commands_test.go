@@ -27,6 +27,7 @@ var commands = map[string]command{
 	"publish":   func(ts *testscript.TestScript, neg bool, args []string) { serve(ts, args, true) },
 	"serve":     func(ts *testscript.TestScript, neg bool, args []string) { serve(ts, args, false) },
 	"hold":      hold,
+	"poison":    poison,
 	"npm":       publishNPM,
 	"flip":      flip,
 	"edit":      edit,

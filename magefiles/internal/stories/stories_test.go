@@ -15,6 +15,8 @@
 //	npm P@V DIR              the npm registry has package P, which holds what is
 //	                         below DIR; its integrity is then $INTEGRITY
 //	hold M@V                 the proxy sends half of the module's zip file and waits
+//	poison N                 the registry for images changes one bit of every blob of more
+//	                         than N bytes that it sends
 //	flip FILE                changes one byte in the middle of the file, and nothing else
 //	edit FILE OLD NEW        replaces text that has to be there
 //	drop FILE TEXT           removes the lines that hold the text

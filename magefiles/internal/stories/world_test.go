@@ -48,7 +48,9 @@ type world struct {
 	held   map[module.Version]bool
 	npm    map[string][]byte // tarballs of the registry, by path
 	memory remembered
-	end    chan struct{} // closed when the story ends
+
+	poisoned int           // larger blobs of the registry for images are changed; -1 for none
+	end      chan struct{} // closed when the story ends
 }
 
 // packed is a module version as a proxy sends it.
@@ -64,7 +66,7 @@ type worldKey struct{}
 var released = time.Date(2026, time.January, 2, 3, 4, 5, 0, time.UTC)
 
 func newWorld(work string) (*world, error) {
-	w := &world{work: work, sent: map[module.Version]packed{}, known: map[module.Version]packed{}, held: map[module.Version]bool{}, npm: map[string][]byte{}, end: make(chan struct{})}
+	w := &world{work: work, sent: map[module.Version]packed{}, known: map[module.Version]packed{}, held: map[module.Version]bool{}, poisoned: -1, npm: map[string][]byte{}, end: make(chan struct{})}
 	all, err := packAll()
 	if err != nil {
 		return nil, err
@@ -81,7 +83,7 @@ func newWorld(work string) (*world, error) {
 	mux.Handle("/proxy/", http.StripPrefix("/proxy/", http.HandlerFunc(w.proxy)))
 	mux.Handle("/sumdb/", http.StripPrefix("/sumdb", sumdb.NewServer(sumdb.NewTestServer(signer, w.sums))))
 	mux.Handle("/npm/", http.StripPrefix("/npm/", http.HandlerFunc(w.registry)))
-	mux.Handle("/v2/", registry.New(registry.WithReferrersSupport(true), registry.Logger(log.New(io.Discard, "", 0))))
+	mux.Handle("/v2/", w.images(registry.New(registry.WithReferrersSupport(true), registry.Logger(log.New(io.Discard, "", 0)))))
 	server := httptest.NewServer(mux)
 	w.url = server.URL
 	w.close = func() {
@@ -94,9 +96,7 @@ func newWorld(work string) (*world, error) {
 
 // sums is what the checksum database knows of a module.
 func (w *world) sums(path, version string) ([]byte, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	p, ok := w.known[module.Version{Path: path, Version: version}]
+	p, ok := w.find(w.known, module.Version{Path: path, Version: version})
 	if !ok {
 		return nil, os.ErrNotExist
 	}
@@ -117,8 +117,8 @@ func (w *world) proxy(rw http.ResponseWriter, r *http.Request) {
 		return
 	}
 	v := module.Version{Path: path, Version: version}
+	p, ok := w.find(w.sent, v)
 	w.mu.Lock()
-	p, ok := w.sent[v]
 	held := w.held[v]
 	w.mu.Unlock()
 	switch {

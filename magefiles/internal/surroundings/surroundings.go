@@ -14,6 +14,10 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"syscall"
+	"time"
+
+	"palisade/magefiles/internal/child"
 )
 
 // A Variation is one thing that differs. Why is set if it could not be varied.
@@ -54,8 +58,13 @@ var misleading = []string{
 	"LOGNAME=somebody", "NODE_OPTIONS=--no-such-option", "SOURCE_DATE_EPOCH=1", "USER=somebody",
 }
 
+// patience is how long the program has for ending once it was told to. Whoever
+// runs the targets gives all of them five seconds.
+const patience = 3 * time.Second
+
 // Do runs r and returns what was varied, sorted by name. The error is the
-// program's.
+// program's, or the cause why ctx ended: then the program was interrupted, to
+// clear away what it made, and killed where it did not end by that.
 func Do(ctx context.Context, r Run) ([]Variation, error) {
 	env := append(slices.Clone(misleading), "HOME="+r.Home, "LANG="+locale, "LC_ALL="+locale, "TZ="+timeZone, "TMPDIR="+r.Home)
 	tried := []Variation{
@@ -73,13 +82,25 @@ func Do(ctx context.Context, r Run) ([]Variation, error) {
 	}
 	cmd.Args = append([]string{standInName, string(order)}, r.Args...)
 	cmd.Dir, cmd.Env, cmd.Stderr = r.Dir, slices.Concat(r.Keep, env), r.Stderr
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	// A terminal interrupts a whole group. To be interrupted twice is, for a
+	// target, to end at once.
+	cmd.SysProcAttr.Setpgid = true
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = patience
 	slices.SortFunc(tried, func(a, b Variation) int {
 		if a.Name < b.Name {
 			return -1
 		}
 		return 1
 	})
-	return tried, cmd.Run()
+	err = child.Run(cmd)
+	if ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	return tried, err
 }
 
 // standInName is the name under which this program starts itself to change

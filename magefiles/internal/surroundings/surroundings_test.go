@@ -2,11 +2,14 @@ package surroundings
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -31,7 +34,13 @@ type observation struct {
 // observeArg makes the test's program say what it sees, on its stderr.
 const observeArg = "-observe"
 
+// waitArg makes it wait until it is interrupted.
+const waitArg = "-wait"
+
 func TestMain(m *testing.M) {
+	if len(os.Args) > 2 && os.Args[1] == waitArg {
+		wait(os.Args[2])
+	}
 	if len(os.Args) > 1 && os.Args[1] == observeArg {
 		if err := json.NewEncoder(os.Stderr).Encode(observe()); err != nil {
 			os.Exit(1)
@@ -165,6 +174,59 @@ func TestDoFails(t *testing.T) {
 	if err == nil || !strings.Contains(stderr.String(), "changing surroundings:") {
 		t.Errorf("got %v\n%s", err, stderr.Bytes())
 	}
+}
+
+// Who ends the run interrupts the program, which clears away; and kills it where
+// it does not end by that.
+func TestDoInterrupts(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, how := range []string{"clear", "ignore"} {
+		t.Run(how, func(t *testing.T) {
+			dir := t.TempDir()
+			why := errors.New("enough")
+			ctx, cancel := context.WithCancelCause(t.Context())
+			defer cancel(nil)
+			ended := make(chan error, 1)
+			go func() {
+				_, err := Do(ctx, Run{Args: []string{self, waitArg, how}, Dir: dir, Home: t.TempDir(), Stderr: io.Discard})
+				ended <- err
+			}()
+			made := filepath.Join(dir, "made")
+			for _, err := os.Stat(made); err != nil; _, err = os.Stat(made) {
+				select {
+				case err := <-ended:
+					t.Fatalf("it ended by itself: %v", err)
+				case <-time.After(time.Millisecond):
+				}
+			}
+			cancel(why)
+			if err := <-ended; !errors.Is(err, why) {
+				t.Errorf("got %v", err)
+			}
+			if _, err := os.Stat(made); (err == nil) != (how == "ignore") {
+				t.Errorf("what it made: %v", err)
+			}
+		})
+	}
+}
+
+// wait makes a file, and ends when it is interrupted, having removed it; or
+// never.
+func wait(how string) {
+	interrupted := make(chan os.Signal, 1)
+	signal.Notify(interrupted, os.Interrupt)
+	if err := os.WriteFile("made", nil, 0o644); err != nil {
+		os.Exit(1)
+	}
+	<-interrupted
+	if how == "ignore" {
+		select {}
+	}
+	_ = os.Remove("made")
+	os.Exit(1)
 }
 
 // None of the values is what a machine has anyway, or else nothing is varied.
