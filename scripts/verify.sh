@@ -11,13 +11,13 @@
 #   -d DIR           where the release lies; dist if not given
 #   FILE             artifacts to verify, by name; all that release.json names if not given
 #
-# An artifact is an archive, or the file of a container image (.oci.tar). Of each it verifies the digest that the signed release.json names, the
-# signature, and the signatures, types and subjects of the bill of materials and the
-# provenance. What these say is not judged here: who built it, from which patches,
+# An artifact is an archive, or the file of a container image (.oci.tar). Of each it
+# verifies the digest that the signed release.json names, the signature, and the
+# signatures, types and subjects of the bill of materials and the provenance. What these say is not judged here: who built it, from which patches,
 # and whether the archive holds what they list. Nor are the documents looked at that
-# lie beside the bundles unsigned, test results, bin, what registries carry with an
-# image (.oci.d, of which it says so), and files that release.json does not name.
-# "mage verify" does all that.
+# lie beside the bundles unsigned, test results, what rebuilders attest (.rebuilds),
+# bin, what registries carry with an image (.oci.d, of which it says so), and files
+# that release.json does not name. "mage verify" does all that.
 #
 # What passes is what was there when it was read: verify a copy that nobody else
 # can write to.
