@@ -149,6 +149,9 @@ type Invocation struct {
 	Sandbox Sandbox  `json:"sandbox"`
 }
 
+// MaxWorker bounds what a worker calls itself, in bytes.
+const MaxWorker = 128
+
 // Sandbox is what the sandbox says of itself. Where an executor ran the
 // command on another machine, nobody looked at it from inside: Hermetic is then
 // what was asked of the executor, and what it promises.

@@ -146,7 +146,7 @@ func (in Internal) validate() error {
 		}
 		// An executor elsewhere promises: nobody saw its namespaces. None runs anything
 		// but the compiler.
-		if (s.Executor == "") != (s.Worker == "") || s.Executor != "" && (s.Executor != buildKit || what != compiler || len(s.Namespaces) > 0 || len(s.Worker) > maxWorker || !intoto.Printable(s.Worker)) {
+		if (s.Executor == "") != (s.Worker == "") || s.Executor != "" && (s.Executor != buildKit || what != compiler || len(s.Namespaces) > 0 || len(s.Worker) > artifact.MaxWorker || !intoto.Printable(s.Worker)) {
 			return fmt.Errorf("internalParameters.sandboxes.%s names the executor %.40q and the worker %.200q", what, s.Executor, s.Worker)
 		}
 		for _, name := range s.Namespaces {

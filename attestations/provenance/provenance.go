@@ -107,9 +107,6 @@ type Sandbox struct {
 // buildKit is the only executor that is known: artifact.Sandbox.Executor.
 const buildKit = "buildkit"
 
-// maxWorker bounds what a worker calls itself, in bytes.
-const maxWorker = 128
-
 // What runs in a sandbox.
 const (
 	compiler = "compiler"

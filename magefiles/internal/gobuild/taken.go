@@ -75,12 +75,8 @@ func (c *Compiler) listing(ctx context.Context, p source.Patched, t Target, cmd 
 	return list(ctx, spec, cmd.list)
 }
 
-// Bounds of what a sandbox says of itself, in bytes; that of a worker's name is
-// provenance's.
-const (
-	maxWorker = 128
-	maxReason = 4 << 10
-)
+// maxReason bounds why a sandbox was not hermetic, in bytes.
+const maxReason = 4 << 10
 
 // CheckSandbox refuses what another machine says of its sandbox if that is not
 // what was asked for: one that hermetic wants, of the executor by, or of none. And
@@ -95,7 +91,7 @@ func CheckSandbox(s artifact.Sandbox, hermetic bool, by string) error {
 		return fmt.Errorf("it was not made hermetically: %.200q", s.Reason)
 	case s.Executor != by:
 		return fmt.Errorf("it was made by the executor %.100q", s.Executor)
-	case (s.Worker == "") != (by == "") || len(s.Worker) > maxWorker || unprintable(s.Worker):
+	case (s.Worker == "") != (by == "") || len(s.Worker) > artifact.MaxWorker || unprintable(s.Worker):
 		return fmt.Errorf("it was made by the worker %.100q", s.Worker)
 	case len(s.Reason) > maxReason || unprintable(s.Reason) || s.Hermetic && s.Reason != "":
 		return fmt.Errorf("it says why it was not made hermetically: %.100q", s.Reason)

@@ -53,7 +53,7 @@ func TestCheckTaken(t *testing.T) {
 		{"well, on a worker", "reading back bell", said(true, artifact.Sandbox{Hermetic: true, Executor: "buildkit", Worker: "me"})},
 		{"on another kind of worker", `by the executor "cloud"`, said(true, artifact.Sandbox{Hermetic: true, Executor: "cloud", Worker: "me"})},
 		{"on a worker without a name", `by the worker ""`, said(true, artifact.Sandbox{Hermetic: true, Executor: "buildkit"})},
-		{"on a worker with a long name", `by the worker "mmm`, said(true, artifact.Sandbox{Hermetic: true, Executor: "buildkit", Worker: strings.Repeat("m", maxWorker+1)})},
+		{"on a worker with a long name", `by the worker "mmm`, said(true, artifact.Sandbox{Hermetic: true, Executor: "buildkit", Worker: strings.Repeat("m", artifact.MaxWorker+1)})},
 		{"on a worker whose name is not printed", `by the worker "me\n"`, said(true, artifact.Sandbox{Hermetic: true, Executor: "buildkit", Worker: "me\n"})},
 		{"on a worker whose namespaces were seen", `namespaces ["net"]`, said(true, artifact.Sandbox{Hermetic: true, Executor: "buildkit", Worker: "me", Namespaces: []string{"net"}})},
 		{"on a worker of no executor", `by the worker "me"`, said(false, artifact.Sandbox{Hermetic: true, Namespaces: []string{"net"}, Worker: "me"})},
