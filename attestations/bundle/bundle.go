@@ -79,6 +79,8 @@ type Verified struct {
 	keyID   string
 	time    time.Time
 	logged  bool
+
+	workflow Workflow // zero if none is known
 }
 
 // A Signer is who signed: a key, or an identity that a certificate authority
@@ -171,6 +173,9 @@ func (b parsed) open(trust Trust) (Verified, error) {
 			return Verified{}, err
 		}
 		key, v.signer = b.certificate.PublicKey, signer
+		if v.workflow, err = WorkflowIn(b.certificate); err != nil {
+			return Verified{}, err
+		}
 	}
 
 	times, err := trust.Root.times(b)

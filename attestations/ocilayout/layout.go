@@ -51,6 +51,13 @@ const (
 	LayerType    = "application/vnd.oci.image.layer.v1.tar+gzip"
 )
 
+// EmptyType and Empty are the configuration of what is no image, and its content
+// (image-spec, "Guidance for an Empty Descriptor").
+const (
+	EmptyType = "application/vnd.oci.empty.v1+json"
+	Empty     = "{}"
+)
+
 // RefName is the annotation that a layout's index.json names its image by.
 const RefName = "org.opencontainers.image.ref.name"
 

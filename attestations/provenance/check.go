@@ -20,7 +20,7 @@ import (
 // acceptable is for a policy to say. A record of which there can be no
 // provenance is refused too (ErrInput). p has to come from Parse.
 func (p Provenance) Check(r artifact.Record) error {
-	q, err := observed(r, p.RunDetails.Builder, p.run())
+	q, err := observed(r, p.RunDetails.Builder, p.Run())
 	if err == nil {
 		// Most are equal, and it takes a while to tell where two are not.
 		if reflect.DeepEqual(p, q) {
@@ -61,23 +61,25 @@ func list(subjects []intoto.Subject) string {
 	return strings.Join(text, ", ")
 }
 
-// run is the Run that p was made with.
-func (p Provenance) run() Run {
+// Run is the Run that p was made with.
+func (p Provenance) Run() Run {
 	d := p.BuildDefinition
-	return runOf(p.RunDetails.Metadata, d.ExternalParameters.Distribution, d.InternalParameters.Cache, d.ResolvedDependencies)
+	return runOf(p.RunDetails.Metadata, d.ExternalParameters.Distribution, d.InternalParameters.Cache, d.InternalParameters.Workflow, d.ResolvedDependencies)
 }
 
-func runOf(m Metadata, distribution artifact.Digest, cache Cache, dependencies []intoto.Resource) Run {
-	run := Run{InvocationID: m.InvocationID, Started: m.StartedOn, Finished: m.FinishedOn, Distribution: distribution, Cache: cache}
+func runOf(m Metadata, distribution artifact.Digest, cache Cache, w *Workflow, dependencies []intoto.Resource) Run {
+	run := Run{InvocationID: m.InvocationID, Started: m.StartedOn, Finished: m.FinishedOn, Distribution: distribution, Cache: cache, Workflow: w}
 	run.Repository, _ = repositoryIn(dependencies)
 	return run
 }
 
-// mayDiffer is what is particular to one execution of a build.
+// mayDiffer is what is particular to one execution of a build, with what stands
+// below workflowField.
 var mayDiffer = []string{"runDetails.metadata.invocationId", "runDetails.metadata.startedOn", "runDetails.metadata.finishedOn"}
 
 // Differs tells in which fields p and q differ, sorted: none for two builds of
-// the same artifact. invocationId, startedOn and finishedOn are not looked at.
+// the same artifact. invocationId, startedOn, finishedOn and the workflow are not
+// looked at.
 // A field is named by its keys, with dots between; an element of a list by its
 // URI or name, in brackets, and the second of that name by " 2" behind it.
 func (p Provenance) Differs(q Provenance) []string {
@@ -96,6 +98,7 @@ func differences(a, b map[string]string) []string {
 	for _, field := range mayDiffer {
 		delete(differ, field)
 	}
+	maps.DeleteFunc(differ, func(field string, _ bool) bool { return strings.HasPrefix(field, workflowField) })
 	return slices.Sorted(maps.Keys(differ))
 }
 

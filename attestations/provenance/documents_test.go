@@ -50,7 +50,7 @@ func TestBuildTypeIsDocumented(t *testing.T) {
 			words[word] = true
 		}
 	}
-	for key := range keysOf(t, []byte(goldenText(t, "vanilla.json")), []byte(goldenText(t, "hardened.json"))) {
+	for key := range keysOf(t, []byte(goldenText(t, "vanilla.json")), []byte(goldenText(t, "hardened.json")), []byte(goldenText(t, "workflow.json"))) {
 		if !words[key] {
 			t.Errorf("build.md does not explain %s", key)
 		}

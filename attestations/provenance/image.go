@@ -51,8 +51,9 @@ type ImageExternal struct {
 
 // ImageInternal is what the builder set.
 type ImageInternal struct {
-	Cache           Cache `json:"cache"`
-	SourceDateEpoch int64 `json:"sourceDateEpoch"`
+	Cache           Cache     `json:"cache"`
+	SourceDateEpoch int64     `json:"sourceDateEpoch"`
+	Workflow        *Workflow `json:"workflow,omitempty"` // as of an artifact
 }
 
 // ImageSubjects are what every statement about i is about, by the names that
@@ -131,7 +132,7 @@ func observedImage(i artifact.Image, records []artifact.Record, b Builder, run R
 		Subject: ImageSubjects(i),
 		BuildDefinition: ImageDefinition{
 			BuildType: ImageBuildType, ExternalParameters: external,
-			InternalParameters:   ImageInternal{Cache: run.Cache, SourceDateEpoch: i.Epoch},
+			InternalParameters:   ImageInternal{Cache: run.Cache, SourceDateEpoch: i.Epoch, Workflow: run.Workflow},
 			ResolvedDependencies: sorted(slices.Collect(maps.Values(all))),
 		},
 		RunDetails: detailsOf(b, run, i.Documents),

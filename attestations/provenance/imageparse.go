@@ -29,8 +29,7 @@ func ParseImage(s intoto.Statement) (Image, error) {
 // ImageStatement takes from these says what they do (ErrMismatch). For the rest
 // it is as Provenance.Check.
 func (p Image) Check(i artifact.Image, records []artifact.Record) error {
-	run := runOf(p.RunDetails.Metadata, p.BuildDefinition.ExternalParameters.Distribution, p.BuildDefinition.InternalParameters.Cache, p.BuildDefinition.ResolvedDependencies)
-	q, err := observedImage(i, records, p.RunDetails.Builder, run)
+	q, err := observedImage(i, records, p.RunDetails.Builder, p.Run())
 	if err == nil {
 		err = q.validate()
 	}
@@ -51,6 +50,12 @@ func (p Image) Check(i artifact.Image, records []artifact.Record) error {
 	q.Subject = p.Subject
 	fields := p.Differs(q)
 	return fmt.Errorf("%w: of %s it differs in %d fields, %.300s", ErrMismatch, i.Name, len(fields), strings.Join(fields, ", "))
+}
+
+// Run is as Provenance.Run.
+func (p Image) Run() Run {
+	d := p.BuildDefinition
+	return runOf(p.RunDetails.Metadata, d.ExternalParameters.Distribution, d.InternalParameters.Cache, d.InternalParameters.Workflow, d.ResolvedDependencies)
 }
 
 // Differs is as Provenance.Differs.
@@ -120,7 +125,10 @@ func (p Image) validate() error {
 	if d.InternalParameters.SourceDateEpoch <= 0 {
 		return errors.New("internalParameters lack sourceDateEpoch")
 	}
-	for _, check := range []func() error{d.ExternalParameters.validate, p.validateSubjects, p.validateDependencies, p.RunDetails.validate} {
+	witnessed := func() error {
+		return d.InternalParameters.Workflow.validate(p.RunDetails, d.ResolvedDependencies)
+	}
+	for _, check := range []func() error{d.ExternalParameters.validate, p.validateSubjects, p.validateDependencies, p.RunDetails.validate, witnessed} {
 		if err := check(); err != nil {
 			return err
 		}

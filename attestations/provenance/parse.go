@@ -74,9 +74,12 @@ func (p Provenance) validate() error {
 	if d.BuildType != BuildType {
 		return fmt.Errorf("%w: its buildType is %.200q, want %s", ErrBuildType, d.BuildType, BuildType)
 	}
+	witnessed := func() error {
+		return d.InternalParameters.Workflow.validate(p.RunDetails, d.ResolvedDependencies)
+	}
 	for _, check := range []func() error{
 		p.validateSubjects, d.ExternalParameters.validate, d.InternalParameters.validate,
-		p.validateDependencies, p.RunDetails.validate,
+		p.validateDependencies, p.RunDetails.validate, witnessed,
 	} {
 		if err := check(); err != nil {
 			return err

@@ -134,7 +134,7 @@ func TestParseRefuses(t *testing.T) {
 // What Parse accepts, Statement would have written: it has one form, and every
 // rule of validate holds.
 func FuzzParse(f *testing.F) {
-	for _, name := range []string{"hardened.json", "vanilla.json"} {
+	for _, name := range []string{"hardened.json", "vanilla.json", "workflow.json"} {
 		text := goldenText(f, name)
 		f.Add([]byte(text))
 		f.Add([]byte(strings.Replace(text, `"roles": "linked"`, `"roles": "linked,source"`, 1)))

@@ -2,8 +2,8 @@
 // in-toto Statement that says, of one artifact, what it was built from, how and
 // by whom. It is made of what was observed (artifact.Record) and of who
 // observed it (Builder, Run), of nothing else. Two builds of the same artifact
-// by one builder from the same commit differ in invocationId, startedOn and
-// finishedOn alone; Differs tells any other difference.
+// by one builder from the same commit differ in invocationId, startedOn,
+// finishedOn and the workflow alone; Differs tells any other difference.
 //
 // The build type that it speaks of, field by field and with an example, is
 // attestations/predicates/build.md. That of a container image, which is made of
@@ -93,6 +93,7 @@ type Internal struct {
 	Hermetic        bool               `json:"hermetic"`    // every sandbox was
 	Sandboxes       map[string]Sandbox `json:"sandboxes"`   // by what ran in it: compiler, interface
 	SourceDateEpoch int64              `json:"sourceDateEpoch"`
+	Workflow        *Workflow          `json:"workflow,omitempty"` // that vouches for this; none on a workstation
 }
 
 // A Sandbox is what the sandbox said of itself, see artifact.Sandbox.
@@ -152,8 +153,8 @@ type Builder struct {
 	Version      map[string]string `json:"version"`             // of this tool and what else the builder consists of
 }
 
-// Metadata holds the three values that may differ between two builds of the
-// same artifact (BuildMetadata). Times are UTC, in whole seconds.
+// Metadata holds what may differ between two builds of the same artifact, beside
+// the workflow (BuildMetadata). Times are UTC, in whole seconds.
 type Metadata struct {
 	FinishedOn   time.Time `json:"finishedOn"`
 	InvocationID string    `json:"invocationId"`
@@ -167,6 +168,7 @@ type Run struct {
 	Repository        Repository      // of this distribution
 	Distribution      artifact.Digest // of recipes/distribution.yaml
 	Cache             Cache
+	Workflow          *Workflow // that vouches for what is said; nil if none does
 }
 
 // A Repository is the state of the sources of this distribution. The zero

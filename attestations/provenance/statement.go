@@ -43,7 +43,7 @@ func encode(v any) ([]byte, error) {
 
 // observed is the provenance as the record gives it.
 func observed(r artifact.Record, b Builder, run Run) (Provenance, error) {
-	subjects, err := subjectsOf(r)
+	subjects, err := Subjects(r)
 	if err != nil {
 		return Provenance{}, err
 	}
@@ -70,6 +70,7 @@ func observed(r artifact.Record, b Builder, run Run) (Provenance, error) {
 			InternalParameters: Internal{
 				Cache: run.Cache, Command: append([]string{}, r.Build.Args...), Environment: environment,
 				Hermetic: allHermetic(sandboxes), Sandboxes: sandboxes, SourceDateEpoch: r.Epoch,
+				Workflow: run.Workflow,
 			},
 			ResolvedDependencies: resolved,
 		},
@@ -98,8 +99,9 @@ func (b Builder) Sorted() Builder {
 	return b
 }
 
-// subjectsOf is the archive and the binaries in it, by the names of members.
-func subjectsOf(r artifact.Record) ([]intoto.Subject, error) {
+// Subjects are the archive and the binaries in it, by the names of members. It
+// refuses a binary that the archive does not hold.
+func Subjects(r artifact.Record) ([]intoto.Subject, error) {
 	subjects := []intoto.Subject{{Name: r.Name, Digest: sha256Of(r.Digest)}}
 	for _, b := range r.Binaries {
 		i := slices.IndexFunc(r.Members, func(m artifact.File) bool { return path.Base(m.Name) == b.Name && m.Digest == b.Digest })

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	packageurl "github.com/package-url/packageurl-go"
 	"github.com/spdx/tools-golang/spdx/v2/common"
 	"github.com/spdx/tools-golang/spdx/v2/v2_3"
 	"github.com/spdx/tools-golang/utils"
@@ -13,14 +12,9 @@ import (
 	"palisade/attestations/artifact"
 )
 
-// rootPURL names what is described: the distribution's build of a component,
-// for one platform, in one file.
+// rootPURL names what is described.
 func (b *builder) rootPURL(file string) string {
-	r := b.in.Record
-	qualifiers := packageurl.QualifiersFromMap(map[string]string{
-		"arch": r.Platform.Arch + r.Platform.Variant, "os": r.Platform.OS, "file_name": file,
-	})
-	return packageurl.NewPackageURL(packageurl.TypeGeneric, b.in.Publisher.Distribution, r.Component, r.Version, qualifiers, "").ToString()
+	return ArtifactPURL(b.in.Publisher.Distribution, b.in.Record, file)
 }
 
 // addFile adds a file under a licence. Which licences it names itself is not

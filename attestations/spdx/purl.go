@@ -39,6 +39,15 @@ func ToolPURL(t artifact.Tool) string {
 	return NPMPURL(t.Package[:i], t.Package[i+1:])
 }
 
+// ArtifactPURL names the distribution's build of a component, in the file of that
+// name: an archive, or one of its binaries.
+func ArtifactPURL(distribution string, r artifact.Record, file string) string {
+	qualifiers := packageurl.QualifiersFromMap(map[string]string{
+		"arch": r.Platform.Arch + r.Platform.Variant, "os": r.Platform.OS, "file_name": file,
+	})
+	return packageurl.NewPackageURL(packageurl.TypeGeneric, distribution, r.Component, r.Version, qualifiers, "").ToString()
+}
+
 func split(name string) (namespace, last string) {
 	i := strings.LastIndexByte(name, '/')
 	return name[:max(i, 0)], name[i+1:]
