@@ -39,7 +39,7 @@ var nameForm = regexp.MustCompile(`^[a-z0-9][a-z0-9\-]*$`)
 
 func (r *reader) rules(root *yaml.Node) *rules {
 	f := r.fields(root, "format", "name", "signers", "transparency-log", "timestamp", "maximum-age", "attestations",
-		"rebuilders", "builders", "build-types", "hermetic", "clean-tree", "accept")
+		"rebuilders", "builders", "build-types", "hermetic", "clean-tree", "workflow", "vulnerabilities", "vulnerability-data", "freshness", "build-level", "accept")
 	if r.err != nil {
 		return nil
 	}
@@ -47,6 +47,8 @@ func (r *reader) rules(root *yaml.Node) *rules {
 		name: r.word(f["name"]), signers: r.signers(f["signers"]), maximumAge: r.age(f["maximum-age"]),
 		builders: r.words(f["builders"], r.address), buildTypes: r.words(f["build-types"], r.address),
 		hermetic: r.hermeticity(f["hermetic"]), cleanTree: r.required(f["clean-tree"]),
+		workflow: r.required(f["workflow"]), vulnerable: r.either(f["vulnerabilities"], "none-reachable", "any") == "any", dataAge: r.age(f["vulnerability-data"]),
+		fresh: r.required(f["freshness"]), level: r.level(f["build-level"]),
 	}
 	r.either(f["format"], Format)
 	if !nameForm.MatchString(p.name) {
@@ -58,12 +60,21 @@ func (r *reader) rules(root *yaml.Node) *rules {
 		r.fail(f["maximum-age"], "an age cannot be told: require a timestamp; a log of today's kind says nothing of time")
 	}
 	for _, a := range r.words(f["attestations"], func(n *yaml.Node) string {
-		return r.either(n, string(SPDX), string(Provenance), string(TestResult))
+		return r.either(n, string(SPDX), string(Provenance), string(TestResult), string(VEX))
 	}) {
 		p.attestations = append(p.attestations, Attestation(a))
 	}
 	if !slices.Contains(p.attestations, Provenance) {
 		r.fail(f["attestations"], "provenance must be among them: nothing else could be judged without it")
+	}
+	if !p.vulnerable && !slices.Contains(p.attestations, VEX) {
+		r.fail(f["vulnerabilities"], "none-reachable needs vex among the attestations")
+	}
+	if p.vulnerable && p.dataAge > 0 {
+		r.fail(f["vulnerability-data"], "an age is demanded of what is not looked at: say unlimited, or vulnerabilities: none-reachable")
+	}
+	if p.workflow && len(p.signers.Identities) == 0 {
+		r.fail(f["workflow"], "only a certificate names a workflow: name an identity that may sign")
 	}
 	r.list(f["accept"], func(n *yaml.Node) {
 		a := r.acceptance(n)
@@ -89,6 +100,11 @@ func (r *reader) age(n *yaml.Node) time.Duration {
 		r.fail(n, "%.60q is neither unlimited nor an hour or more, as 720h", w)
 	}
 	return d
+}
+
+// level is a level of SLSA's build track.
+func (r *reader) level(n *yaml.Node) int {
+	return map[string]int{"1": 1, "2": 2, "3": 3}[r.either(n, "1", "2", "3")]
 }
 
 var addressForm = regexp.MustCompile(`^[a-z][a-z0-9+.\-]*:[!-~]+$`)

@@ -27,11 +27,17 @@
 //	  - spdx                     # what is there though not named is checked all the same
 //	  - provenance               # always needed: the rest is judged by it
 //	  - test-result
+//	  - vex
 //	rebuilders: not-required     # or who must have built it again: see Rebuilders
 //	builders: [https://…]        # builder.id; exact
 //	build-types: [https://…]     # buildType; exact
 //	hermetic: required           # or promised, or not-required: see Hermetic builds
 //	clean-tree: required         # or not-required: the checkout built from was as committed
+//	workflow: required           # or not-required: see Workflows
+//	vulnerabilities: none-reachable # or any: see Vulnerabilities
+//	vulnerability-data: 720h     # how old what is known of them may be, or unlimited
+//	freshness: required          # or not-required: see Freshness
+//	build-level: 1               # or 2, or 3: see Build levels
 //	accept:                      # an artifact that fits none is refused
 //	  - component: prometheus
 //	    variant: hardened
@@ -96,6 +102,34 @@
 // accepted with promised, and whoever controls the worker, or is believed to fill
 // the cache, is then believed as the builder is. With not-required nothing is
 // looked at.
+//
+// # Workflows
+//
+// With required the provenance names the workflow run that vouches for it, and the
+// certificate that it is signed with says the same of that run: who cannot have
+// that certificate cannot have said it. Where provenance names a workflow it is
+// held against the certificate, whatever the policy says.
+//
+// # Vulnerabilities
+//
+// With none-reachable every artifact has a signed OpenVEX document, by which no
+// vulnerability that is known of what it links is left open: none is said to affect
+// it, and none is still looked into. It was made of data that is no older than
+// vulnerability-data. With any nothing is looked at but that such a document, where
+// there is one, is signed and about this artifact.
+//
+// # Freshness
+//
+// With required the release is in the index of releases that the publisher signs
+// anew from time to time, which has not expired; it was not withdrawn; and it is
+// the newest, unless another one is asked for by its version.
+//
+// # Build levels
+//
+// The level of SLSA's build track that a summary of a verification tells of what
+// passed. No signature shows that those who ask a builder for a build cannot reach
+// into it: a level above 1 is the word of whoever writes the policy for all builders
+// that it names.
 //
 // # Audits
 //
@@ -164,6 +198,11 @@ type rules struct {
 	buildTypes   []string
 	hermetic     Hermeticity
 	cleanTree    bool
+	workflow     bool
+	vulnerable   bool          // artifacts may be
+	dataAge      time.Duration // 0: unlimited
+	fresh        bool
+	level        int
 	accept       []acceptance
 }
 
@@ -185,6 +224,7 @@ const (
 	SPDX       Attestation = "spdx"
 	Provenance Attestation = "provenance"
 	TestResult Attestation = "test-result"
+	VEX        Attestation = "vex"
 )
 
 // Signers are those whose signature a policy accepts, and what must vouch for
@@ -267,4 +307,20 @@ func (p Policy) Signers() Signers {
 // Requires reports whether every artifact must have that attestation.
 func (p Policy) Requires(a Attestation) bool {
 	return p.rules == nil || slices.Contains(p.rules.attestations, a)
+}
+
+// RequiresWorkflow reports whether provenance has to name the workflow run that
+// its certificate names.
+func (p Policy) RequiresWorkflow() bool { return p.rules == nil || p.rules.workflow }
+
+// RequiresFreshness reports whether a release has to be in the index of releases.
+func (p Policy) RequiresFreshness() bool { return p.rules == nil || p.rules.fresh }
+
+// BuildLevel is the level of SLSA's build track that the policy's author vouches
+// for; the zero Policy's is 0.
+func (p Policy) BuildLevel() int {
+	if p.rules == nil {
+		return 0
+	}
+	return p.rules.level
 }

@@ -50,7 +50,14 @@ func TestParse(t *testing.T) {
 	if !s.Given || len(s.Keys) != 1 || len(s.Identities) != 2 || !s.Log || !s.Timestamp {
 		t.Errorf("signers: %+v", s)
 	}
-	for a, want := range map[Attestation]bool{SPDX: true, Provenance: true, TestResult: true, "other": false} {
+	if !p.RequiresWorkflow() || !p.RequiresFreshness() || p.BuildLevel() != 2 {
+		t.Errorf("workflow %v, freshness %v, level %d", p.RequiresWorkflow(), p.RequiresFreshness(), p.BuildLevel())
+	}
+	mild := parse(t, strings.NewReplacer("workflow: required", "workflow: not-required", "freshness: required", "freshness: not-required").Replace(text))
+	if mild.RequiresWorkflow() || mild.RequiresFreshness() {
+		t.Error("what is not required is")
+	}
+	for a, want := range map[Attestation]bool{SPDX: true, Provenance: true, TestResult: true, VEX: true, "other": false} {
 		if p.Requires(a) != want {
 			t.Errorf("Requires(%s) = %v", a, !want)
 		}
@@ -136,9 +143,15 @@ func TestParseRefuses(t *testing.T) {
 		{"another format", "palisade.policy.v1", "palisade.policy.v2", "palisade.policy.v1"},
 		{"word that is not known", "hermetic: required", "hermetic: yes", "not one of required, promised, not-required"},
 		{"a list where a word stands", "hermetic: required", "hermetic: [required]", "a word is wanted"},
-		{"no provenance", "[spdx, provenance, test-result]", "[spdx, test-result]", "provenance must be among them"},
-		{"attestation twice", "[spdx, provenance, test-result]", "[spdx, provenance, spdx]", "twice"},
-		{"audit without a result", "[spdx, provenance, test-result]", "[spdx, provenance]", "needs test-result"},
+		{"no provenance", "[spdx, provenance, test-result, vex]", "[spdx, test-result, vex]", "provenance must be among them"},
+		{"attestation twice", "[spdx, provenance, test-result, vex]", "[spdx, provenance, spdx]", "twice"},
+		{"audit without a result", "[spdx, provenance, test-result, vex]", "[spdx, provenance, vex]", "needs test-result"},
+		{"vulnerabilities without a statement", "[spdx, provenance, test-result, vex]", "[spdx, provenance, test-result]", "needs vex"},
+		{"age of what is not looked at", "vulnerabilities: none-reachable", "vulnerabilities: any", "not looked at"},
+		{"vulnerabilities that are not known", "vulnerabilities: none-reachable", "vulnerabilities: none", "not one of none-reachable, any"},
+		{"data of nothing", "vulnerability-data: 720h", "vulnerability-data: 0s", "neither unlimited nor"},
+		{"level that is none", "build-level: 2", "build-level: 4", "not one of 1, 2, 3"},
+		{"freshness that is not known", "freshness: required", "freshness: true", "not one of required, not-required"},
 		{"age without a time", "timestamp: required", "timestamp: not-required", "cannot be told"},
 		{"age of nothing", "maximum-age: 720h", "maximum-age: 0s", "neither unlimited nor"},
 		{"negative age", "maximum-age: 720h", "maximum-age: -720h", "neither unlimited nor"},
@@ -192,6 +205,9 @@ func acceptsNothing(t *testing.T, p Policy) {
 	s := p.Signers()
 	if s.Given || len(s.Keys)+len(s.Identities) > 0 || !s.Log || !s.Timestamp || !p.Requires("anything") || p.Name() != "" || !p.Digest().IsZero() {
 		t.Errorf("it trusts somebody: %+v", s)
+	}
+	if !p.RequiresWorkflow() || !p.RequiresFreshness() || p.BuildLevel() != 0 {
+		t.Errorf("workflow %v, freshness %v, level %d", p.RequiresWorkflow(), p.RequiresFreshness(), p.BuildLevel())
 	}
 	if r := p.Rebuilders(); r.Count < 1 || r.Given || len(r.Keys)+len(r.Identities) > 0 {
 		t.Errorf("it wants nobody to rebuild: %+v", r)
