@@ -4,8 +4,12 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"errors"
 	"strings"
 	"testing"
+
+	"palisade/attestations/artifact"
+	"palisade/attestations/unpack"
 )
 
 const folder = "beacon-1.2.0-palisade.1.linux-amd64"
@@ -141,4 +145,30 @@ func gzipped(t *testing.T, parts ...[]byte) []byte {
 	}
 	z.Close()
 	return buf.Bytes()
+}
+
+// Who is about to vouch for an archive sees what whoever verifies it would.
+func TestArchive(t *testing.T) {
+	m := newMade(t, "hardened")
+	if err := Archive(t.Context(), m.rec, bytes.NewReader(m.archive)); err != nil {
+		t.Error(err)
+	}
+	for _, tt := range []struct {
+		name   string
+		change func(m *made)
+		want   error
+	}{
+		{"another file", func(m *made) { m.rec.Members[0].Digest = artifact.DigestBytes(nil) }, ErrMember},
+		{"a file less", func(m *made) { m.rec.Members = m.rec.Members[1:] }, ErrMember},
+		{"another module in a binary", func(m *made) { m.rec.Binaries[0].Modules[0].Version = "v9.9.9" }, ErrBuildInfo},
+		{"a binary that is none", func(m *made) { m.rec.Binaries = nil }, ErrBuildInfo},
+		{"a binary beyond all bounds", func(m *made) { m.rec.Binaries[0].Size = unpack.MaxMember + 1 }, ErrTooLarge},
+		{"no archive", func(m *made) { m.archive = []byte("x") }, ErrArchive},
+	} {
+		m := newMade(t, "hardened")
+		tt.change(m)
+		if err := Archive(t.Context(), m.rec, bytes.NewReader(m.archive)); !errors.Is(err, tt.want) {
+			t.Errorf("%s: %v, want %v", tt.name, err, tt.want)
+		}
+	}
 }

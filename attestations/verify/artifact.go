@@ -81,6 +81,8 @@ func (v *verifier) artifact(ctx context.Context, s *subject, r artifact.Record) 
 		s.check(Loose, trusted, func() (string, error) { return v.loose(ctx, r) })
 	}
 	v.rebuilt(s, r.Name, func() (rebuild.Given, error) { return rebuild.Artifact(said, as.digest()) })
+	v.vulnerable(s, r)
+	vouched(s, v.policy, []Check{Provenance}, []voucher{{as, said.Run().Workflow}})
 }
 
 // described makes the check of the bill of materials of what lies in the file

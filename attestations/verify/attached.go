@@ -157,42 +157,41 @@ func (v *imageVerifier) signed(s *subject, said statements) {
 }
 
 // provenances makes the check that there is a provenance of the image, and
-// returns all.
-func (v *imageVerifier) provenances(s *subject, said statements) (made []provenance.Image) {
+// returns all, with who signed each.
+func (v *imageVerifier) provenances(s *subject, said statements) (made []provenance.Image, by []voucher) {
 	s.check(Provenance, []Check{Digest}, func() (string, error) {
 		for _, one := range said.of(provenance.PredicateType) {
 			p, err := provenance.ParseImage(one.statement)
 			if err != nil {
 				return "", fmt.Errorf("%w: %w", ErrProvenance, err)
 			}
-			made = append(made, p)
+			made, by = append(made, p), append(by, voucher{one.signed, p.Run().Workflow})
 		}
 		if len(made) == 0 {
 			return "", said.none(ErrAttestation, "provenance", provenance.PredicateType)
 		}
 		return said.who(provenance.PredicateType), nil
 	})
-	return made
+	return made, by
 }
 
 // built are the provenances of the archive that an image was made of. They are
 // about the archive, and attached to the manifest for whoever has no release.
-func (s statements) built(a provenance.Archive) ([]provenance.Provenance, error) {
-	var all []provenance.Provenance
+func (s statements) built(a provenance.Archive) (all []provenance.Provenance, by []voucher, err error) {
 	for _, one := range ofType(s.beside, provenance.PredicateType) {
 		if sub := one.statement.Subject[0]; sub.Name != a.Name || sub.Digest["sha256"] != a.Digest.Hex() {
 			continue
 		}
 		p, err := provenance.Parse(one.statement)
 		if err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrProvenance, err)
+			return nil, nil, fmt.Errorf("%w: %w", ErrProvenance, err)
 		}
-		all = append(all, p)
+		all, by = append(all, p), append(by, voucher{one.signed, p.Run().Workflow})
 	}
 	if len(all) == 0 {
-		return nil, fmt.Errorf("%w: the provenance of %s is not attached to %s: publish the image again", ErrAttestation, a.Name, s.subject)
+		return nil, nil, fmt.Errorf("%w: the provenance of %s is not attached to %s: publish the image again", ErrAttestation, a.Name, s.subject)
 	}
-	return all, nil
+	return all, by, nil
 }
 
 // tested makes the check of test results, which have to be of the archive, and

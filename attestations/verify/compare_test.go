@@ -65,7 +65,7 @@ func (c *contest) ours(b *testing.B) error {
 	if err != nil {
 		return err
 	}
-	v := newVerifier(directory{root}, c.policy, open, now)
+	v := newVerifier(directory{root}, c.policy, open, Trust{Now: now})
 	index, _, err := v.index(&Report{})
 	if err != nil {
 		return err

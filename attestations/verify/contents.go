@@ -224,3 +224,22 @@ func compiled(m artifact.Module) artifact.Module {
 	}
 	return m
 }
+
+// Archive makes the checks 9 and 10, members and binaries, of the archive of an
+// artifact, for whoever is about to vouch for it: nobody has signed anything yet.
+// Its digest is not looked at. The largest binary is held whole.
+func Archive(ctx context.Context, r artifact.Record, f io.ReaderAt) error {
+	for _, b := range r.Binaries {
+		if b.Size > unpack.MaxMember {
+			return fmt.Errorf("%s: %w: a binary of %d bytes", r.Name, ErrTooLarge, b.Size)
+		}
+	}
+	in, err := lookInside(ctx, r, io.NewSectionReader(f, 0, r.Size))
+	if err == nil {
+		err = in.check(r)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", r.Name, err)
+	}
+	return nil
+}

@@ -27,10 +27,11 @@ const (
 	spdxSuffix       = ".spdx.json"
 	provenanceSuffix = ".provenance.json"
 	resultSuffix     = ".test-result.json"
+	vexSuffix        = ".vex.json"
 )
 
 // forOthers may lie in a release and is not read here.
-var forOthers = []string{"cosign.pub", "trusted_root.json"}
+var forOthers = []string{"RELEASE_NOTES.md", "RELEASE_NOTES.md" + bundleSuffix, "cosign.pub", "trusted_root.json"}
 
 // Bounds of what is read whole, in bytes, and of how many files there are.
 const (
@@ -162,7 +163,7 @@ func listing(records []artifact.Record, loose bool, required func(suffix string)
 	}
 	for _, r := range records {
 		all[r.Name], all[r.Name+bundleSuffix] = true, true
-		for _, suffix := range []string{spdxSuffix, provenanceSuffix, resultSuffix} {
+		for _, suffix := range []string{spdxSuffix, provenanceSuffix, resultSuffix, vexSuffix} {
 			document := r.Name + suffix
 			all[document] = all[document] || required(suffix)
 			all[bundleOf(document)] = all[document]

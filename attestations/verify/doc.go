@@ -21,6 +21,13 @@
 //     (ErrUnlisted), each is a regular file (ErrNotFile), and SHA256SUMS agrees
 //     (ErrSums). The folder bin of loose binaries may be left out as a whole, and so
 //     may those of rebuilders, which hold bundles alone, 32 at most (ErrTooLarge).
+//  18. fresh: the index of releases that is given is signed (ErrReleases), of this
+//     distribution (ErrForeign), no older than one that was seen, and has not expired;
+//     it lists this release.json, with these images; the release was not withdrawn,
+//     and is the newest, or the one asked for: errors of package releases. Where none is
+//     given, that is refused if the policy demands one, a number was seen or a version
+//     is asked for (ErrNoReleases); else the check is not made. How long it holds is
+//     in the index: the policy's maximum age does not judge it.
 //
 // Then of each artifact:
 //
@@ -58,6 +65,15 @@
 //     count once. Bundles of others, and those that are older than the policy allows,
 //     are passed over and counted. One that is believed, and of something else, is a
 //     refusal (ErrRebuild). Of a policy that demands none the check is not made.
+//  16. workflow: where the provenance names the run of a workflow, it is signed with
+//     a certificate that names the same one, in every field (ErrWorkflow): a key cannot
+//     show it. Where the policy demands a workflow, one is named (ErrNoWorkflow). Of a
+//     provenance that names none, under a policy that demands none, the check is not
+//     made.
+//  17. vex: the OpenVEX document, if there is one or the policy demands one, is
+//     signed, about this artifact and its binaries (ErrSubject) and about modules that
+//     these link (ErrVEX), and is the file beside it (ErrDocument); that it leaves
+//     nothing open, and is of data that is new enough, is the policy's to judge.
 //
 // Of each container image the same, where it differs as follows, and one more:
 //
@@ -79,14 +95,17 @@
 //  14. carried: the bundles that registries carry with the index and the manifests
 //     are signed, each about that digest alone, and say what is said of the file; a
 //     test result is of the component's own binary in an archive of the image.
-//     The folder that holds them may be left out as a whole.
+//     The folder that holds them may be left out as a whole. A provenance among them
+//     that names a workflow shows it by its own certificate (ErrWorkflow).
 //  15. rebuilt: of the image; what is attested of that is of its archives as well.
+//  16. workflow: of the provenance of the image, and of each archive's.
+//  17. vex: those of the archives.
 //
 // A check whose ground another one took away is not made, and is shown as SKIP. So
 // is 5 where the policy does not demand it and there is no attestation; a document
 // that lies there is held against the index all the same (ErrDocument).
 // No bundle that is believed may be older than the policy allows (errors of package
-// policy).
+// policy), but for that of the index of releases.
 //
 // # Limits
 //
@@ -101,15 +120,17 @@
 //
 // Beside an artifact A lie A.sigstore.json, A.spdx.json, A.spdx.sigstore.json,
 // A.provenance.json, A.provenance.sigstore.json and, where an audit ran,
-// A.test-result.json and A.test-result.sigstore.json; once there are release.json,
-// release.json.sigstore.json, SHA256SUMS and, for others, cosign.pub and
-// trusted_root.json. The last two are not read: trust does not come with what is
-// to be trusted. What rebuilders attest of A lies in the folder A.rebuilds, see
-// predicates/rebuild.md. Beside an image I.oci.tar lie the same but a test result,
+// A.test-result.json and A.test-result.sigstore.json, and, where known
+// vulnerabilities were looked for, A.vex.json and A.vex.sigstore.json; once there are release.json,
+// release.json.sigstore.json, SHA256SUMS and, for others, RELEASE_NOTES.md with its
+// bundle, cosign.pub and trusted_root.json. These are not read: nothing is decided by
+// notes, and trust does not come with what is to be trusted. What rebuilders attest of A lies in the folder A.rebuilds, see
+// predicates/rebuild.md. The index of releases lies in no release, but is given,
+// see predicates/releases.md. Beside an image I.oci.tar lie the same but a test result,
 // and the folder I.oci.d: in it, for the index and each manifest, a folder called
 // by the hexadecimal digits of its digest with signature.sigstore.json,
-// spdx.sigstore.json, provenance.sigstore.json and, where an audit ran,
-// test-result.sigstore.json.
+// spdx.sigstore.json, provenance.sigstore.json and, where there is one of the
+// archive, test-result.sigstore.json and vex.sigstore.json.
 package verify
 
 import (
@@ -123,7 +144,7 @@ import (
 var ErrRefused = errors.New("release refused")
 
 // Why something is refused. Beside these there are those of packages policy,
-// bundle, intoto, spdx and provenance, which are wrapped along.
+// bundle, intoto, spdx, provenance and releases, which are wrapped along.
 var (
 	ErrIndex          = errors.New("release.json is not well-formed")
 	ErrIndexSignature = errors.New("release.json is not signed by anybody whom the policy accepts")
@@ -151,4 +172,6 @@ var (
 	ErrImage          = errors.New("image is not what is said of it, or breaks a rule of images")
 	ErrLoose          = errors.New("file in bin is not that of the archive")
 	ErrRebuild        = errors.New("attestation of a rebuild is not one of this artifact")
+	ErrWorkflow       = errors.New("the workflow that the provenance names did not sign it")
+	ErrNoWorkflow     = errors.New("the provenance names no workflow, and the policy demands one")
 )

@@ -28,20 +28,19 @@ func (v *verifier) imageProvenance(i artifact.Image) (signed, provenance.Image, 
 }
 
 // archives is the provenance of each archive, which has to say what its record
-// does.
-func (v *verifier) archives(records []artifact.Record) ([]provenance.Provenance, error) {
-	var built []provenance.Provenance
+// does, and who signed it.
+func (v *verifier) archives(records []artifact.Record) (built []provenance.Provenance, by []voucher, err error) {
 	for _, r := range records {
-		_, said, err := v.attestedProvenance(r)
+		as, said, err := v.attestedProvenance(r)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if err := said.Check(r); err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrRecord, err)
+			return nil, nil, fmt.Errorf("%w: %w", ErrRecord, err)
 		}
-		built = append(built, said)
+		built, by = append(built, said), append(by, voucher{as, said.Run().Workflow})
 	}
-	return built, nil
+	return built, by, nil
 }
 
 // judgeImage has a policy judge the archives that an image was made of, and the

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -11,6 +12,7 @@ import (
 	"palisade/attestations/intoto"
 	"palisade/attestations/policy"
 	"palisade/attestations/provenance"
+	"palisade/attestations/vex"
 )
 
 // What registries carry with each digest of an image, in a folder that is
@@ -20,6 +22,7 @@ const (
 	spdxKind       = "spdx"
 	provenanceKind = "provenance"
 	resultKind     = "test-result"
+	vexKind        = "vex"
 )
 
 // carriedName is where what a bundle of that kind holds would lie, if it lay
@@ -59,7 +62,7 @@ func (v *verifier) listImages(all map[string]bool, images []artifact.Image, requ
 			continue
 		}
 		for _, c := range carriers(i) {
-			for kind, must := range map[string]bool{signatureKind: true, spdxKind: required(spdxSuffix), provenanceKind: true, resultKind: false} {
+			for kind, must := range map[string]bool{signatureKind: true, spdxKind: required(spdxSuffix), provenanceKind: true, resultKind: false, vexKind: false} {
 				all[bundleOf(carriedName(i, c.digest, kind))] = must
 			}
 		}
@@ -80,17 +83,21 @@ func (v *verifier) carried(i artifact.Image, said provenance.Image, records []ar
 			{spdxKind, intoto.SPDX, v.policy.Requires(policy.SPDX), func(s intoto.Statement) error { return v.carriedDocument(i, s) }},
 			{provenanceKind, provenance.PredicateType, true, func(s intoto.Statement) error { return carriedProvenance(s, said) }},
 			{resultKind, intoto.TestResult, false, func(s intoto.Statement) error { return v.carriedResult(c, s, records) }},
+			{vexKind, vex.PredicateType, false, func(s intoto.Statement) error { return v.carriedVEX(c, s, records) }},
 		} {
 			name := carriedName(i, c.digest, k.kind)
 			if !k.must && !v.dir.has(bundleOf(name)) {
 				continue
 			}
-			_, s, err := v.attested(name, k.predicateType)
+			as, s, err := v.attested(name, k.predicateType)
 			if err == nil {
 				err = aboutDigest(s, c.digest)
 			}
 			if err == nil {
 				err = k.same(s)
+			}
+			if err == nil && k.kind == provenanceKind {
+				err = voucher{as, said.Run().Workflow}.check()
 			}
 			if err != nil {
 				return "", fmt.Errorf("%s: %w", bundleOf(name), err)
@@ -136,6 +143,9 @@ func carriedProvenance(s intoto.Statement, said provenance.Image) error {
 	fields := p.Differs(said)
 	if p.RunDetails.Metadata != said.RunDetails.Metadata {
 		fields = append(fields, "runDetails.metadata")
+	}
+	if !reflect.DeepEqual(p.Run().Workflow, said.Run().Workflow) {
+		fields = append(fields, "buildDefinition.internalParameters.workflow")
 	}
 	if len(fields) > 0 {
 		return fmt.Errorf("%w: it differs from that of the file in %.300s", ErrDocument, strings.Join(fields, ", "))

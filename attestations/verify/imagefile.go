@@ -25,6 +25,7 @@ func (v *verifier) image(ctx context.Context, s *subject, i artifact.Image, reco
 		as    signed // the provenance
 		said  provenance.Image
 		built []provenance.Provenance
+		by    []voucher // for these
 		in    insideImage
 	)
 	records = madeOf(i, records)
@@ -48,7 +49,7 @@ func (v *verifier) image(ctx context.Context, s *subject, i artifact.Image, reco
 		if err := said.Check(i, records); err != nil {
 			return "", fmt.Errorf("%w: %w", ErrRecord, err)
 		}
-		built, err = v.archives(records)
+		built, by, err = v.archives(records)
 		return fmt.Sprintf("made of %d archives, whose provenance says what the index says", len(records)), err
 	})
 	s.check(Policy, []Check{Record}, func() (string, error) {
@@ -69,6 +70,8 @@ func (v *verifier) image(ctx context.Context, s *subject, i artifact.Image, reco
 		s.check(Carried, []Check{Record}, func() (string, error) { return v.carried(i, said, records) })
 	}
 	v.rebuilt(s, i.Name, func() (rebuild.Given, error) { return rebuild.Image(said, as.digest()) })
+	v.vulnerable(s, records...)
+	vouched(s, v.policy, []Check{Record}, append(by, voucher{as, said.Run().Workflow}))
 }
 
 // madeOf are the artifacts that i is made of, in the order of its platforms;

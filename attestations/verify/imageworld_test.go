@@ -197,6 +197,13 @@ func (m *madeImage) writeCarried(t testing.TB, w *world, said intoto.Statement, 
 			tested.Predicate = ran(t, tested.Predicate, tested.Subject[0].Name, w.artifacts[n-1].rec.Binaries[0].Digest)
 			predicates[resultKind] = tested
 		}
+		if n > 0 && w.artifacts[n-1].vex != nil {
+			known, err := intoto.Parse(w.artifacts[n-1].vex)
+			if err != nil {
+				t.Fatal(err)
+			}
+			predicates[vexKind] = known
+		}
 		for _, kind := range slices.Sorted(maps.Keys(predicates)) {
 			s := predicates[kind]
 			s.Type, s.Subject = intoto.Type, []intoto.Subject{sub}

@@ -20,6 +20,10 @@ type Trust struct {
 	Keys []crypto.PublicKey // that a policy calls given; unused if it does not
 	Root *bundle.Root       // nil if keys alone are believed, and neither log nor timestamp is demanded
 	Now  time.Time          // by which an age is told
+
+	// Fresh is the index of releases that what is verified has to be in; nil to
+	// do without one, where the policy does.
+	Fresh *Freshness
 }
 
 // opener opens what p accepts, of which there must be something: a policy that
@@ -108,6 +112,8 @@ type signed struct {
 	at      time.Time // zero where nothing trusted tells
 	logged  bool
 	payload []byte // of an attestation
+
+	workflow bundle.Workflow // that the certificate names; zero if there is none
 }
 
 // String is who signed and when, for a report.
@@ -144,7 +150,8 @@ func seen(v bundle.Verified, err error) (signed, error) {
 		return signed{}, err
 	}
 	at, _ := v.Time()
-	return signed{by: v.Signer(), key: v.KeyID(), at: at, logged: v.Logged(), payload: v.Payload()}, nil
+	workflow, _ := v.Workflow()
+	return signed{by: v.Signer(), key: v.KeyID(), at: at, logged: v.Logged(), payload: v.Payload(), workflow: workflow}, nil
 }
 
 // signature opens the signature of the file of that name and content. Who did

@@ -60,7 +60,7 @@ func TestSwap(t *testing.T) {
 				t.Error(err)
 			}
 		}
-	}}, now)
+	}}, Trust{Now: now})
 	refused(t, report, err, []Check{Members}, []error{ErrMember})
 	if !swapped {
 		t.Error("nothing was swapped")
@@ -119,7 +119,7 @@ func TestAge(t *testing.T) {
 		{intoto.TestResult, time.Time{}, TestResult, policy.ErrNoTime},
 		{intoto.TestResult, now.Add(2 * time.Hour), TestResult, policy.ErrClock},
 	} {
-		report, err := verifyWith(t.Context(), dir, "", p, aging{real, tt.predicateType, tt.old}, now)
+		report, err := verifyWith(t.Context(), dir, "", p, aging{real, tt.predicateType, tt.old}, Trust{Now: now})
 		if tt.want == nil {
 			if err != nil {
 				t.Errorf("%s of %s: %v", tt.predicateType, tt.old, err)

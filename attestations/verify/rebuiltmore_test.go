@@ -82,7 +82,7 @@ func TestRebuiltAge(t *testing.T) {
 	p := testPolicy(t, append(demanding(t, 1, k.one), "timestamp: not-required", "timestamp: required", "maximum-age: unlimited", "maximum-age: 720h")...)
 	real := bundles{bundle.Trust{Keys: []crypto.PublicKey{k.release.Public()}}, bundle.Trust{Keys: []crypto.PublicKey{k.one.Public()}}}
 	for old, want := range map[time.Time]error{now.Add(-719 * time.Hour): nil, now.Add(-721 * time.Hour): policy.ErrTooOld, {}: policy.ErrNoTime, now.Add(2 * time.Hour): policy.ErrClock} {
-		report, err := verifyWith(t.Context(), dir, "", p, aging{real, rebuild.PredicateType, old}, now)
+		report, err := verifyWith(t.Context(), dir, "", p, aging{real, rebuild.PredicateType, old}, Trust{Now: now})
 		if want != nil {
 			refused(t, report, err, []Check{Rebuilt}, []error{policy.ErrRebuilders, want})
 		} else if err != nil {
@@ -205,13 +205,13 @@ func TestRebuiltBehindIdentity(t *testing.T) {
 	}
 	real := bundles{bundle.Trust{Keys: []crypto.PublicKey{k.release.Public()}}, bundle.Trust{Keys: []crypto.PublicKey{k.one.Public(), k.two.Public()}}}
 	two := behind{real, somebody, must(bundle.KeyID(k.two.Public()))(t)}
-	if report, err := verifyWith(t.Context(), dir, "", named(k.one), two, now); err != nil {
+	if report, err := verifyWith(t.Context(), dir, "", named(k.one), two, Trust{Now: now}); err != nil {
 		t.Errorf("%+v, %v", report.Lines, err)
 	}
 	// The key is named, and seen behind an identity alone; or as both.
-	report, err := verifyWith(t.Context(), dir, "", named(k.two), two, now)
+	report, err := verifyWith(t.Context(), dir, "", named(k.two), two, Trust{Now: now})
 	refused(t, report, err, []Check{Rebuilt}, []error{policy.ErrRebuilders})
 	remove(artifact.RebuildsDir(hardened)+"/"+bundleName(t, k.one))(t, dir)
-	report, err = verifyWith(t.Context(), dir, "", named(k.one, k.two), two, now)
+	report, err = verifyWith(t.Context(), dir, "", named(k.one, k.two), two, Trust{Now: now})
 	refused(t, report, err, []Check{Rebuilt}, []error{policy.ErrRebuilders})
 }

@@ -192,10 +192,10 @@ func TestRebuiltSource(t *testing.T) {
 	attest(t, old, 0, 0, provenanceKind, k.one, nil)
 	p := testPolicy(t, append(demanding(t, 1, k.one), "timestamp: not-required", "timestamp: required", "maximum-age: unlimited", "maximum-age: 720h")...)
 	real := bundles{bundle.Trust{Keys: []crypto.PublicKey{k.release.Public()}}, bundle.Trust{Keys: []crypto.PublicKey{k.one.Public()}}}
-	if report, err := imageWith(t.Context(), reference, old, p, aging{opener: real}, now); err != nil {
+	if report, err := imageWith(t.Context(), reference, old, p, aging{opener: real}, Trust{Now: now}); err != nil {
 		t.Errorf("%v, %+v", err, report.Lines)
 	}
-	report, err := imageWith(t.Context(), reference, old, p, aging{real, rebuild.PredicateType, now.Add(-721 * time.Hour)}, now)
+	report, err := imageWith(t.Context(), reference, old, p, aging{real, rebuild.PredicateType, now.Add(-721 * time.Hour)}, Trust{Now: now})
 	refused(t, report, err, []Check{Rebuilt}, []error{policy.ErrRebuilders, policy.ErrTooOld})
 	// What is attached many times is opened once.
 	again := full.copy()
@@ -204,7 +204,7 @@ func TestRebuiltSource(t *testing.T) {
 		again.bundles[again.index][fmt.Sprintf("again %d", i)] = again.bundles[again.index]["rebuild "+provenanceKind+bundleName(t, k.one)]
 	}
 	n := 0
-	if _, err := imageWith(t.Context(), reference, again, testPolicy(t, demanding(t, 1, k.one)...), counting{real, &n}, now); err != nil || n > 20 {
+	if _, err := imageWith(t.Context(), reference, again, testPolicy(t, demanding(t, 1, k.one)...), counting{real, &n}, Trust{Now: now}); err != nil || n > 20 {
 		t.Errorf("%d bundles were opened: %v", n, err)
 	}
 	// Whoever demands none is told that others are there, and no more.

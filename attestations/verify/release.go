@@ -44,12 +44,12 @@ func verify(ctx context.Context, dir, only string, p policy.Policy, t Trust) (Re
 	if err != nil {
 		return Report{}, fmt.Errorf("verifying %s: %w", dir, err)
 	}
-	return verifyWith(ctx, dir, only, p, open, t.Now)
+	return verifyWith(ctx, dir, only, p, open, t)
 }
 
-func verifyWith(ctx context.Context, dir, only string, p policy.Policy, open opener, now time.Time) (Report, error) {
+func verifyWith(ctx context.Context, dir, only string, p policy.Policy, open opener, t Trust) (Report, error) {
 	report := Report{Policy: p.Name(), PolicyDigest: p.Digest()}
-	if p.Digest().IsZero() || now.IsZero() {
+	if p.Digest().IsZero() || t.Now.IsZero() {
 		return report, fmt.Errorf("verifying %s: %w: a policy that was read and the time are both needed", dir, policy.ErrPolicy)
 	}
 	root, err := os.OpenRoot(dir)
@@ -57,7 +57,7 @@ func verifyWith(ctx context.Context, dir, only string, p policy.Policy, open ope
 		return report, fmt.Errorf("verifying %s: %w", dir, err)
 	}
 	defer root.Close()
-	v := newVerifier(directory{root}, p, open, now)
+	v := newVerifier(directory{root}, p, open, t)
 	err = v.run(ctx, &report, only)
 	if err := ctx.Err(); err != nil {
 		return report, fmt.Errorf("verifying %s: %w", dir, err)
@@ -65,27 +65,30 @@ func verifyWith(ctx context.Context, dir, only string, p policy.Policy, open ope
 	if err != nil {
 		return report, fmt.Errorf("verifying %s: %w: %w", dir, ErrRefused, err)
 	}
-	report.Passed, report.now, report.inputs = true, now, v.inputs()
+	report.level = levels[p.BuildLevel()]
+	report.Passed, report.now, report.inputs = true, t.Now, v.inputs()
 	report.resource = ResourceURI(report.Distribution, v.indexDigest)
 	return report, nil
 }
 
 // A verifier verifies one release.
 type verifier struct {
-	dir    directory
-	policy policy.Policy
-	open   opener
-	now    time.Time
+	dir       directory
+	policy    policy.Policy
+	open      opener
+	now       time.Time
+	freshness *Freshness
 
-	indexDigest artifact.Digest
-	memory      *semaphore.Weighted // for binaries that are held whole
+	indexDigest  artifact.Digest
+	distribution string              // whose release it is
+	memory       *semaphore.Weighted // for binaries that are held whole
 
 	mu     sync.Mutex
 	opened map[string]artifact.Digest // every bundle that was believed, by its name
 }
 
-func newVerifier(dir directory, p policy.Policy, open opener, now time.Time) *verifier {
-	return &verifier{dir: dir, policy: p, open: open, now: now, memory: semaphore.NewWeighted(unpack.MaxMember), opened: map[string]artifact.Digest{}}
+func newVerifier(dir directory, p policy.Policy, open opener, t Trust) *verifier {
+	return &verifier{dir: dir, policy: p, open: open, now: t.Now, freshness: t.Fresh, memory: semaphore.NewWeighted(unpack.MaxMember), opened: map[string]artifact.Digest{}}
 }
 
 // run makes every check and returns the refusals.
@@ -106,11 +109,12 @@ func (v *verifier) run(ctx context.Context, report *Report, only string) error {
 		}
 		return v.files(index, what, only)
 	})
+	v.fresh(whole, index, report)
 	report.Lines = whole.lines
 	if index == nil {
 		return errors.Join(whole.refusals...)
 	}
-	report.Distribution = index.Distribution
+	report.Distribution, v.distribution = index.Distribution, index.Distribution
 	refusals := whole.refusals
 	if only == "" {
 		report.subjects = append(report.subjects, subjectOf(indexName, v.indexDigest))
@@ -207,7 +211,7 @@ func chosen(index *artifact.Manifest, only string) (selection, error) {
 func (v *verifier) files(index *artifact.Manifest, what selection, only string) (string, error) {
 	required := func(suffix string) bool {
 		return suffix == spdxSuffix && v.policy.Requires(policy.SPDX) || suffix == provenanceSuffix ||
-			suffix == resultSuffix && v.policy.Requires(policy.TestResult)
+			suffix == resultSuffix && v.policy.Requires(policy.TestResult) || suffix == vexSuffix && v.policy.Requires(policy.VEX)
 	}
 	want := listing(what.records, only == "" && v.dir.has(binFolder), required)
 	v.listImages(want, what.images, required)

@@ -33,12 +33,15 @@ const (
 	Loose
 	Carried
 	Rebuilt
+	Workflow
+	VEX
+	Fresh
 )
 
 var checkNames = [...]string{
 	Index: "index", Files: "files", Digest: "digest", Signature: "signature", SPDX: "spdx", Provenance: "provenance", Record: "record",
 	Policy: "policy", Members: "members", Binaries: "binaries", Contents: "contents", TestResult: "test-result", Loose: "loose", Carried: "carried",
-	Rebuilt: "rebuilt",
+	Rebuilt: "rebuilt", Workflow: "workflow", VEX: "vex", Fresh: "fresh",
 }
 
 // String is the check's name.
@@ -79,12 +82,14 @@ type Report struct {
 	Distribution string          `json:"distribution"`    // as the index has it; empty where that was refused
 	Release      string          `json:"release"`         // digest of release.json; empty where it could not be read
 	Image        string          `json:"image,omitempty"` // digest of the index of an image, which a tag may name no longer
+	Seen         uint64          `json:"seen,omitempty"`  // number of the index of releases that was believed, to be remembered
 	Passed       bool            `json:"passed"`          // no line is FAIL, and an artifact passed
 	Lines        []Line          `json:"lines"`
 
 	// What Summary says, which only a verification can.
 	now      time.Time
 	resource string
+	level    string
 	subjects []intoto.Subject
 	inputs   []intoto.Resource
 }

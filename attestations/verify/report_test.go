@@ -47,7 +47,7 @@ func TestReport(t *testing.T) {
 
 func TestCheckNames(t *testing.T) {
 	seen := map[string]bool{}
-	for c := Index; c <= Rebuilt; c++ {
+	for c := Index; c <= Fresh; c++ {
 		if c.String() == "" || seen[c.String()] {
 			t.Errorf("check %d is called %q", c, c)
 		}

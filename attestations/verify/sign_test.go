@@ -162,6 +162,9 @@ func (w *world) write(t testing.TB) string {
 		if m.result != nil {
 			put(r.Name+resultSuffix, attest(r.Name+resultSuffix, m.result))
 		}
+		if m.vex != nil {
+			put(r.Name+vexSuffix, attest(r.Name+vexSuffix, m.vex))
+		}
 	}
 	index.Sort()
 	if w.image != nil {
@@ -207,6 +210,11 @@ builders: [` + workstation + `]
 build-types: [` + provenance.BuildType + `, ` + provenance.ImageBuildType + `]
 hermetic: required
 clean-tree: required
+workflow: not-required
+vulnerabilities: any
+vulnerability-data: unlimited
+freshness: not-required
+build-level: 1
 accept:
   - component: beacon
     variant: hardened

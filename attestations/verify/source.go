@@ -66,8 +66,17 @@ type Source interface {
 //     image (rebuild.CheckCarried). It has to be attached to the index. What they attest
 //     of a manifest is told where it is attached to that. All else is passed over, for
 //     anybody may attach what a rebuilder attests of another provenance.
+//   - workflow (16): of each provenance that is attached, of the image and of its
+//     archives.
+//   - vex (17): as of archives, about the manifest. Of several the one counts whose
+//     data is the newest: what was found out since is attached beside what was said
+//     before.
+//   - fresh (18): as of a release. The index of releases lists the image, by its digest,
+//     component and variant, for a release that is the newest that was not withdrawn, or
+//     the one asked for; and the version of a hardened image bears the name of the
+//     distribution.
 //
-// Of several statements of one kind about one digest, each that somebody signed
+// Of several statements of any other kind about one digest, each that somebody signed
 // whom the policy names, and no longer ago than it allows, has to pass. Others
 // are passed over and counted: whoever can write to a repository can put
 // anything beside an image.
@@ -81,16 +90,16 @@ func Image(ctx context.Context, name string, source Source, p policy.Policy, t T
 	if err != nil {
 		return Report{}, fmt.Errorf("verifying %s: %w", name, err)
 	}
-	return imageWith(ctx, name, source, p, open, t.Now)
+	return imageWith(ctx, name, source, p, open, t)
 }
 
-func imageWith(ctx context.Context, name string, source Source, p policy.Policy, open opener, now time.Time) (Report, error) {
+func imageWith(ctx context.Context, name string, source Source, p policy.Policy, open opener, t Trust) (Report, error) {
 	report := Report{Policy: p.Name(), PolicyDigest: p.Digest()}
-	if p.Digest().IsZero() || now.IsZero() {
+	if p.Digest().IsZero() || t.Now.IsZero() {
 		return report, fmt.Errorf("verifying %s: %w: a policy that was read and the time are both needed", name, policy.ErrPolicy)
 	}
 	v := &imageVerifier{
-		source: source, policy: p, open: open, now: now,
+		source: source, policy: p, open: open, now: t.Now, freshness: t.Fresh,
 		documents: map[artifact.Digest][]byte{}, contents: map[artifact.Digest]error{}, inputs: map[artifact.Digest]string{},
 	}
 	refusals := v.run(ctx, name, &report)
@@ -103,17 +112,19 @@ func imageWith(ctx context.Context, name string, source Source, p policy.Policy,
 	if refusals != nil {
 		return report, fmt.Errorf("verifying %s: %w: %w", name, ErrRefused, refusals)
 	}
-	report.Passed, report.now, report.inputs = true, now, v.believed()
+	report.level = levels[p.BuildLevel()]
+	report.Passed, report.now, report.inputs = true, t.Now, v.believed()
 	report.resource, report.subjects = v.summed()
 	return report, nil
 }
 
 // An imageVerifier verifies one image.
 type imageVerifier struct {
-	source Source
-	policy policy.Policy
-	open   opener
-	now    time.Time
+	source    Source
+	policy    policy.Policy
+	open      opener
+	now       time.Time
+	freshness *Freshness
 
 	digest    artifact.Digest
 	index     *ocilayout.Index
@@ -148,6 +159,7 @@ func (v *imageVerifier) run(ctx context.Context, name string, report *Report) er
 		if v.index != nil {
 			v.ofIndex(whole, said, calledBy(name))
 		}
+		v.fresh(whole, report)
 	}
 	for n := 0; v.index != nil && n < len(v.index.Images); n++ {
 		i := v.index.Images[n]
@@ -186,7 +198,7 @@ func (v *imageVerifier) visitor() ocilayout.Visitor {
 
 // ofIndex makes the checks of the index.
 func (v *imageVerifier) ofIndex(s *subject, said statements, called calling) {
-	made := v.provenances(s, said)
+	made, by := v.provenances(s, said)
 	s.check(Record, []Check{Provenance}, func() (string, error) {
 		var found []artifact.Platform
 		for _, i := range v.index.Images {
@@ -208,12 +220,13 @@ func (v *imageVerifier) ofIndex(s *subject, said statements, called calling) {
 	s.skip(Policy, "what the image is made of is known of each platform, and the provenance of the index is judged with it")
 	v.described(s, said, s.passed(Record))
 	v.rebuilt(s, said, true)
+	vouched(s, v.policy, []Check{Provenance}, by)
 }
 
 // ofPlatform makes the checks of one manifest.
 func (v *imageVerifier) ofPlatform(s *subject, said statements, i ocilayout.Image, known bool) {
 	v.signed(s, said)
-	made := v.provenances(s, said)
+	made, by := v.provenances(s, said)
 	v.described(s, said, known)
 	var archive provenance.Archive
 	var built []provenance.Provenance
@@ -222,7 +235,9 @@ func (v *imageVerifier) ofPlatform(s *subject, said statements, i ocilayout.Imag
 			if archive, err = v.archive(i.Platform, made); err != nil {
 				return "", err
 			}
-			built, err = said.built(archive)
+			var of []voucher
+			built, of, err = said.built(archive)
+			by = append(by, of...)
 			return "made of " + archive.Name + " " + archive.Digest.String(), err
 		})
 	} else {
@@ -253,6 +268,8 @@ func (v *imageVerifier) ofPlatform(s *subject, said statements, i ocilayout.Imag
 		return v.tested(said, archive, binaryDigests(i)[v.made[0].BuildDefinition.ExternalParameters.Component])
 	})
 	v.rebuilt(s, said, false)
+	v.vulnerable(s, said, &archive)
+	vouched(s, v.policy, []Check{Record}, by)
 }
 
 // archive is the one that the image of a platform was made of, by every

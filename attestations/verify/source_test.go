@@ -81,7 +81,7 @@ func newShelf(t testing.TB, w *world) *shelf {
 	s := &shelf{index: w.image.rec.Index, blobs: w.image.built.Blobs, bundles: map[artifact.Digest]map[string][]byte{}}
 	for n, c := range carriers(w.image.rec) {
 		s.bundles[c.digest] = map[string][]byte{}
-		for _, kind := range []string{signatureKind, spdxKind, provenanceKind, resultKind} {
+		for _, kind := range []string{signatureKind, spdxKind, provenanceKind, resultKind, vexKind} {
 			name := bundleOf(carriedName(w.image.rec, c.digest, kind))
 			if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
 				s.bundles[c.digest][kind] = read(name)
@@ -297,11 +297,11 @@ func TestSourceAge(t *testing.T) {
 	s := newShelf(t, newImageWorld(t))
 	p := testPolicy(t, "timestamp: not-required", "timestamp: required", "maximum-age: unlimited", "maximum-age: 720h")
 	real := bundles{trust: bundle.Trust{Keys: []crypto.PublicKey{key.Public()}}}
-	if report, err := imageWith(t.Context(), reference, s, p, aging{opener: real}, now); err != nil {
+	if report, err := imageWith(t.Context(), reference, s, p, aging{opener: real}, Trust{Now: now}); err != nil {
 		t.Fatalf("%v, %+v", err, report.Lines)
 	}
 	for predicateType, fails := range map[string]Check{intoto.Signature: Signature, intoto.SPDX: SPDX, provenance.PredicateType: Provenance} {
-		report, err := imageWith(t.Context(), reference, s, p, aging{real, predicateType, now.Add(-721 * time.Hour)}, now)
+		report, err := imageWith(t.Context(), reference, s, p, aging{real, predicateType, now.Add(-721 * time.Hour)}, Trust{Now: now})
 		refused(t, report, err, []Check{fails}, []error{policy.ErrTooOld})
 	}
 }

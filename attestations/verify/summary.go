@@ -11,11 +11,15 @@ import (
 	"palisade/attestations/vsa"
 )
 
-// Level is the level of SLSA's build track that a summary tells of. A policy
-// names builders; it does not say that one of them runs where those who ask for
-// a build cannot reach it, which the second level begins with. So what passes
-// is known to have the provenance that the first one is about, and no more.
-const Level = vsa.BuildLevel1
+// Level is the level of SLSA's build track that a summary of r tells of: the first,
+// which asks for the provenance that was seen to be there, unless the author of the
+// policy vouches for more of all builders that it names (policy.Policy.BuildLevel).
+// That one of them runs where those who ask for a build cannot reach it, which the
+// second level begins with, no verification shows. It is empty of what did not pass.
+func (r Report) Level() string { return r.level }
+
+// levels are what SLSA calls the levels that a policy can vouch for.
+var levels = map[int]string{1: vsa.BuildLevel1, 2: vsa.BuildLevel2, 3: vsa.BuildLevel3}
 
 // Summary is the statement that this verification passed, of release.json and
 // every artifact, or of the one that File was asked for, or of the index and the
@@ -26,14 +30,14 @@ func (r Report) Summary(verifier, policyURI string) (intoto.Statement, error) {
 	if !r.Passed {
 		return intoto.Statement{}, fmt.Errorf("summing up a verification: %w", ErrRefused)
 	}
-	if r.resource == "" || r.now.IsZero() {
+	if r.resource == "" || r.level == "" || r.now.IsZero() {
 		return intoto.Statement{}, errors.New("summing up a verification: the report is none of Release, File or Image")
 	}
 	return vsa.Summary{
 		Verifier: vsa.Verifier{ID: verifier}, Time: r.now.UTC().Truncate(time.Second),
 		ResourceURI: r.resource,
 		Policy:      intoto.Resource{URI: policyURI, Digest: intoto.Digests{"sha256": r.PolicyDigest.Hex()}},
-		Inputs:      r.inputs, Result: vsa.Passed, Levels: []string{Level}, SLSAVersion: vsa.SLSAVersion,
+		Inputs:      r.inputs, Result: vsa.Passed, Levels: []string{r.level}, SLSAVersion: vsa.SLSAVersion,
 	}.Statement(r.subjects)
 }
 

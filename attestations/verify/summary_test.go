@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"palisade/attestations/artifact"
@@ -67,6 +68,19 @@ func TestSummary(t *testing.T) {
 	one := must(File(t.Context(), filepath.Join(dir, hardened), p, trust))(t)
 	if st := must(one.Summary(verifierID, "https://palisade.example/policies/test"))(t); len(st.Subject) != 1 || st.Subject[0].Name != hardened {
 		t.Errorf("of one artifact it is about %+v", st.Subject)
+	}
+}
+
+// A level above the first is the word of the policy's author.
+func TestSummaryLevel(t *testing.T) {
+	key := newKey(t)
+	dir := newWorld(t, key, "hardened").write(t)
+	for said, want := range map[string]string{"1": vsa.BuildLevel1, "2": vsa.BuildLevel2, "3": vsa.BuildLevel3} {
+		report := must(Release(t.Context(), dir, testPolicy(t, "build-level: 1", "build-level: "+said), Trust{Keys: []crypto.PublicKey{key.Public()}, Now: now}))(t)
+		st := must(report.Summary(verifierID, "https://palisade.example/policies/test"))(t)
+		if !strings.Contains(string(st.Predicate), `"`+want+`"`) || report.Level() != want {
+			t.Errorf("build-level: %s is summed up as %s: %s", said, report.Level(), st.Predicate)
+		}
 	}
 }
 

@@ -38,7 +38,7 @@ var key, otherKey crypto.Signer
 
 func TestTamper(t *testing.T) {
 	key, otherKey = newKey(t), newKey(t)
-	rows := slices.Concat(ofFiles, ofIndexes, ofBundles, ofStatements, ofProvenances, ofResults, ofContents, ofArchives)
+	rows := slices.Concat(ofFiles, ofIndexes, ofBundles, ofStatements, ofProvenances, ofResults, ofContents, ofArchives, ofVEX)
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()

@@ -130,3 +130,20 @@ func parseResult(data json.RawMessage) (testResult, error) {
 	}
 	return r, nil
 }
+
+// Tests are the checks of a test result, by what came of them. Skipped counts those
+// that neither passed nor failed.
+type Tests struct {
+	Passed, Failed []string
+	Skipped        int
+}
+
+// ReadTests reads the predicate of a test result as Release does, so that it says
+// one thing. Whose it is, and of what, is for others to know.
+func ReadTests(predicate json.RawMessage) (Tests, error) {
+	r, err := parseResult(predicate)
+	if err != nil {
+		return Tests{}, fmt.Errorf("%w: %w", ErrTestResult, err)
+	}
+	return Tests{r.PassedTests, r.FailedTests, len(r.Findings) - len(r.PassedTests) - len(r.FailedTests)}, nil
+}

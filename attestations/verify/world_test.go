@@ -138,6 +138,7 @@ type made struct {
 	archive  []byte
 	document []byte
 	result   []byte // test result; nil if no audit ran
+	vex      []byte // OpenVEX statement; nil if nobody looked
 }
 
 const goTool = "golang.org/toolchain@v0.0.1-go1.26.8.linux-amd64"

@@ -32,7 +32,7 @@ const (
 
 // maybeBundle is what the manifest of a bundle is listed as: its type; that of its
 // configuration, as some registries have it; or nothing.
-var maybeBundle = []string{bundle.MediaType, "application/vnd.oci.empty.v1+json", ""}
+var maybeBundle = []string{bundle.MediaType, ocilayout.EmptyType, ""}
 
 // Referrers are the digests of the manifests that are said to refer to subject,
 // sorted, but for those of another algorithm than sha256, and those that are

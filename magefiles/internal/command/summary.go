@@ -83,7 +83,7 @@ func (s *summary) write(ctx context.Context, report verify.Report, policyURI str
 	}); err != nil {
 		return fmt.Errorf("writing a summary: %w", err)
 	}
-	fmt.Fprintf(os.Stderr, "%s: summary by %s, %s\n", s.file, s.signer.Identity(), verify.Level)
+	fmt.Fprintf(os.Stderr, "%s: summary by %s, %s\n", s.file, s.signer.Identity(), report.Level())
 	return nil
 }
 
@@ -98,7 +98,7 @@ func (s *summary) readBack(data []byte, st intoto.Statement, report verify.Repor
 		}
 		if _, err := vsa.Open(data, vsa.Want{
 			Trust: *s.trust, Verifier: verifierID, Subject: digest,
-			ResourceURI: report.Resource(), Policy: report.PolicyDigest, Level: verify.Level,
+			ResourceURI: report.Resource(), Policy: report.PolicyDigest, Level: report.Level(),
 		}); err != nil {
 			return err
 		}
