@@ -23,7 +23,7 @@ func index(file []byte) []byte {
 // consumers have stock cosign, by the commands that README.md shows for an
 // identity, and no server. They leave out one check, that of logs of
 // certificates, of which this Sigstore has none.
-func consumers(t *testing.T, s *stack, file []byte, bundles map[string][]byte, public []byte) {
+func consumers(t *testing.T, s stack, file []byte, bundles map[string][]byte, public []byte) {
 	t.Helper()
 	if *cosigns == "" {
 		t.Log("no -cosign given: stock cosign was not asked")
@@ -31,7 +31,7 @@ func consumers(t *testing.T, s *stack, file []byte, bundles map[string][]byte, p
 	}
 	dir := t.TempDir()
 	files := map[string][]byte{
-		"trusted_root.json": s.root, "cosign.pub": public, "dist/X": file, "dist/release.json": index(file),
+		"trusted_root.json": s.Root, "cosign.pub": public, "dist/X": file, "dist/release.json": index(file),
 		"scripts/verify.sh": must(os.ReadFile("../../../scripts/verify.sh"))(t),
 	}
 	for name, data := range bundles {
@@ -78,13 +78,13 @@ func consumers(t *testing.T, s *stack, file []byte, bundles map[string][]byte, p
 				file, root             []byte
 				reason                 string // a regular expression; empty where it is accepted
 			}{
-				{"as it was signed", email, s.issuer.URL, file, s.root, ""},
-				{"changed", email, s.issuer.URL, append(bytes.Clone(file), 'x'), s.root, "invalid signature|digests? do(es)? not match|not the file that release.json names"},
-				{"by somebody else", "x" + email, s.issuer.URL, file, s.root, `expected SAN value "x`},
-				{"by somebody else's issuer", email, s.issuer.URL + "0", file, s.root, `expected issuer value "http://[0-9.:]+0"`},
-				{"under another Sigstore", email, s.issuer.URL, file, other, "not enough verified log entries"},
+				{"as it was signed", email, s.Issuer, file, s.Root, ""},
+				{"changed", email, s.Issuer, append(bytes.Clone(file), 'x'), s.Root, "invalid signature|digests? do(es)? not match|not the file that release.json names"},
+				{"by somebody else", "x" + email, s.Issuer, file, s.Root, `expected SAN value "x`},
+				{"by somebody else's issuer", email, s.Issuer + "0", file, s.Root, `expected issuer value "http://[0-9.:]+0"`},
+				{"under another Sigstore", email, s.Issuer, file, other, "not enough verified log entries"},
 			} {
-				if strings.Contains(command, "--key") && (tt.identity != email || tt.issuer != s.issuer.URL) {
+				if strings.Contains(command, "--key") && (tt.identity != email || tt.issuer != s.Issuer) {
 					continue
 				}
 				write("dist/X", tt.file)
@@ -95,7 +95,7 @@ func consumers(t *testing.T, s *stack, file []byte, bundles map[string][]byte, p
 				}
 			}
 			write("dist/X", file)
-			write("trusted_root.json", s.root)
+			write("trusted_root.json", s.Root)
 		}
 	}
 }

@@ -24,24 +24,39 @@ import (
 // Keyless signs as the identity that a token speaks of. The key is made here,
 // lives in this process alone, and is bound to the identity by a certificate of
 // minutes; one certificate serves for as long as it lasts, then a new key and a
-// new token are taken.
-func Keyless(o Options, token Token) (signing.Signer, error) {
+// new token are taken, which have to speak of the same identity and run.
+func Keyless(o Options, token Token) (*Holder, error) {
 	// Who it will be, the certificate says.
 	s, err := open(o, bundle.Trust{Identities: []bundle.Identity{{Issuer: "any", Subject: "any"}}})
 	if err != nil {
 		return nil, err
 	}
-	return &keyless{services: s, token: token}, nil
+	return &Holder{services: s, token: token}, nil
 }
 
-type keyless struct {
+// A Holder signs as the identity whose token he holds.
+type Holder struct {
 	services
 	token Token
 
-	mu      sync.Mutex
-	key     keypair
-	cert    *x509.Certificate
-	subject bundle.Signer
+	mu   sync.Mutex
+	key  keypair
+	cert *x509.Certificate
+	who  Who
+}
+
+// Who is what a certificate says of its holder.
+type Who struct {
+	Signer   bundle.Signer
+	Workflow bundle.Workflow // the run of a CI that he is; zero if he is none
+}
+
+// Who has a certificate issued, unless there is one, and says what is in it.
+// Nothing is signed. The first signature is made with the same certificate, if
+// that lasts.
+func (k *Holder) Who(ctx context.Context) (Who, error) {
+	_, _, who, err := k.certified(ctx)
+	return who, err
 }
 
 // reserve is how much of a certificate's life is left for a signature to get
@@ -49,17 +64,17 @@ type keyless struct {
 const reserve = time.Minute
 
 // Identity is empty until something was signed: the certificate says who.
-func (k *keyless) Identity() string {
+func (k *Holder) Identity() string {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.cert == nil {
 		return ""
 	}
-	return k.subject.String()
+	return k.who.Signer.String()
 }
 
-func (k *keyless) Sign(ctx context.Context, content signing.Content) ([]byte, error) {
-	key, cert, subject, err := k.certified(ctx)
+func (k *Holder) Sign(ctx context.Context, content signing.Content) ([]byte, error) {
+	key, cert, who, err := k.certified(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -71,18 +86,18 @@ func (k *keyless) Sign(ctx context.Context, content signing.Content) ([]byte, er
 	}
 	block := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw})
 	trust := k.trust
-	trust.Identities = []bundle.Identity{{Issuer: subject.Issuer, Subject: subject.Subject}}
+	trust.Identities = []bundle.Identity{{Issuer: who.Signer.Issuer, Subject: who.Signer.Subject}}
 	return k.witness(ctx, content, pb, block, trust)
 }
 
-func (k *keyless) certified(ctx context.Context) (keypair, *x509.Certificate, bundle.Signer, error) {
+func (k *Holder) certified(ctx context.Context) (keypair, *x509.Certificate, Who, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.cert != nil && k.now().Before(k.cert.NotAfter.Add(-reserve)) {
-		return k.key, k.cert, k.subject, nil
+		return k.key, k.cert, k.who, nil
 	}
-	fail := func(what string, err error) (keypair, *x509.Certificate, bundle.Signer, error) {
-		return keypair{}, nil, bundle.Signer{}, fmt.Errorf("%s: %w", what, err)
+	fail := func(what string, err error) (keypair, *x509.Certificate, Who, error) {
+		return keypair{}, nil, Who{}, fmt.Errorf("%s: %w", what, err)
 	}
 	token, err := k.token(ctx)
 	if err == nil {
@@ -108,12 +123,18 @@ func (k *keyless) certified(ctx context.Context) (keypair, *x509.Certificate, bu
 	if err != nil {
 		return fail("reading the certificate of an identity", err)
 	}
-	subject, err := bundle.Identify(cert)
+	var who Who
+	if who.Signer, err = bundle.Identify(cert); err == nil {
+		who.Workflow, err = bundle.WorkflowIn(cert)
+	}
+	if err == nil && k.cert != nil && who != k.who {
+		err = fmt.Errorf("%w: the token speaks of %s now, run %q, and of %s before, run %q: begin anew", ErrToken, who.Signer, who.Workflow.Run, k.who.Signer, k.who.Workflow.Run)
+	}
 	if err != nil {
 		return fail("reading the certificate of an identity", err)
 	}
-	k.key, k.cert, k.subject = key, cert, subject
-	return key, cert, subject, nil
+	k.key, k.cert, k.who = key, cert, who
+	return key, cert, who, nil
 }
 
 // A keypair is a key as sigstore-go's client of Fulcio wants it.

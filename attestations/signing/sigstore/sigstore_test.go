@@ -47,7 +47,7 @@ func TestRoundTrip(t *testing.T) {
 	if err := os.WriteFile(tokenFile, []byte(s.token(t, "sigstore")+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	options := sigstore.Options{Config: s.config, Root: s.root, Now: time.Now, Each: 20 * time.Second}
+	options := sigstore.Options{Config: s.Config, Root: s.Root, Now: time.Now, Each: 20 * time.Second}
 	asked := 0
 	person := must(sigstore.Keyless(options, func(ctx context.Context) (string, error) {
 		asked++
@@ -70,16 +70,15 @@ func TestRoundTrip(t *testing.T) {
 	if asked != 1 {
 		t.Errorf("asked for a token %d times for one certificate", asked)
 	}
-	if want := email + " of " + s.issuer.URL; person.Identity() != want {
+	if want := email + " of " + s.Issuer; person.Identity() != want {
 		t.Errorf("signed as %s, want %s", person.Identity(), want)
 	}
 	refusals(t, s, options)
-	s.stop()
-	s.issuer.Close()
+	s.Stop()
 
-	trusted := must(bundle.ParseRoot(s.root))(t)
+	trusted := must(bundle.ParseRoot(s.Root))(t)
 	for name, data := range bundles {
-		trust := bundle.Trust{Root: trusted, RequireLog: true, RequireTimestamp: true, Identities: []bundle.Identity{{Issuer: s.issuer.URL, Subject: email}}}
+		trust := bundle.Trust{Root: trusted, RequireLog: true, RequireTimestamp: true, Identities: []bundle.Identity{{Issuer: s.Issuer, Subject: email}}}
 		short, byKey := strings.CutPrefix(name, "key.")
 		if byKey {
 			trust.Identities, trust.Keys = nil, []crypto.PublicKey{key.Public()}
@@ -99,7 +98,7 @@ func TestRoundTrip(t *testing.T) {
 			}
 			reference(t, s, name, data, of)
 		}
-		trust.Identities, trust.Keys = []bundle.Identity{{Issuer: s.issuer.URL, Subject: "x" + email}}, nil
+		trust.Identities, trust.Keys = []bundle.Identity{{Issuer: s.Issuer, Subject: "x" + email}}, nil
 		want := bundle.ErrWrongSubject
 		if byKey {
 			want = bundle.ErrWrongKey
@@ -113,21 +112,21 @@ func TestRoundTrip(t *testing.T) {
 }
 
 // reference has sigstore-go's own verifier agree.
-func reference(t *testing.T, s *stack, name string, data, file []byte) {
+func reference(t *testing.T, s stack, name string, data, file []byte) {
 	t.Helper()
 	var b sigstorebundle.Bundle
 	if err := b.UnmarshalJSON(data); err != nil {
 		t.Fatal(err)
 	}
-	verifier := must(verify.NewVerifier(must(root.NewTrustedRootFromJSON(s.root))(t), verify.WithSignedTimestamps(1), verify.WithTransparencyLog(1)))(t)
-	identity := must(verify.NewShortCertificateIdentity(s.issuer.URL, "", email, ""))(t)
+	verifier := must(verify.NewVerifier(must(root.NewTrustedRootFromJSON(s.Root))(t), verify.WithSignedTimestamps(1), verify.WithTransparencyLog(1)))(t)
+	identity := must(verify.NewShortCertificateIdentity(s.Issuer, "", email, ""))(t)
 	if _, err := verifier.Verify(&b, verify.NewPolicy(verify.WithArtifact(bytes.NewReader(file)), verify.WithCertificateIdentity(identity))); err != nil {
 		t.Errorf("%s: sigstore-go refuses it: %v", name, err)
 	}
 }
 
 // refusals are of what would make a bundle that nobody opens.
-func refusals(t *testing.T, s *stack, good sigstore.Options) {
+func refusals(t *testing.T, s stack, good sigstore.Options) {
 	t.Helper()
 	content := signing.Statement([]byte("{}"))
 	with := func(change func(config, root map[string]any)) sigstore.Options {
@@ -168,8 +167,8 @@ func refusals(t *testing.T, s *stack, good sigstore.Options) {
 		{"a service whose time is over", with(func(c, _ map[string]any) {
 			service(c, "tsaUrls")["validFor"] = map[string]any{"start": "2020-01-01T00:00:00Z", "end": "2021-01-01T00:00:00Z"}
 		}), "", sigstore.ErrConfig},
-		{"nobody at the timestamp authority", with(func(c, _ map[string]any) { service(c, "tsaUrls")["url"] = s.issuer.URL + "/none" }), s.token(t, "sigstore"), sigstore.ErrService},
-		{"nobody at the log", with(func(c, _ map[string]any) { service(c, "rekorTlogUrls")["url"] = s.issuer.URL }), s.token(t, "sigstore"), sigstore.ErrService},
+		{"nobody at the timestamp authority", with(func(c, _ map[string]any) { service(c, "tsaUrls")["url"] = s.Issuer + "/none" }), s.token(t, "sigstore"), sigstore.ErrService},
+		{"nobody at the log", with(func(c, _ map[string]any) { service(c, "rekorTlogUrls")["url"] = s.Issuer }), s.token(t, "sigstore"), sigstore.ErrService},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			signer, err := sigstore.Keyless(tt.options, sigstore.TokenValue(tt.token))

@@ -3,14 +3,12 @@ package sigstore
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"os"
-	"slices"
 	"strings"
 	"time"
 )
@@ -98,34 +96,4 @@ func (straight) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, fmt.Errorf("it answered %s: a token goes nowhere else", resp.Status)
 	}
 	return resp, err
-}
-
-// checkToken looks at whom a token is for before it is shown to anybody. Whether
-// it is genuine is the authority's to find out. No error holds the token.
-func checkToken(token string) error {
-	parts := strings.Split(token, ".")
-	if len(parts) != 3 {
-		return fmt.Errorf("%w: not a JSON web token", ErrToken)
-	}
-	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
-	if err != nil {
-		return fmt.Errorf("%w: not a JSON web token", ErrToken)
-	}
-	var claims struct {
-		Audience json.RawMessage `json:"aud"`
-	}
-	if err := json.Unmarshal(payload, &claims); err != nil {
-		return fmt.Errorf("%w: not a JSON web token", ErrToken)
-	}
-	var many []string
-	var one string
-	if json.Unmarshal(claims.Audience, &one) == nil {
-		many = []string{one}
-	} else if json.Unmarshal(claims.Audience, &many) != nil {
-		return fmt.Errorf("%w: it does not say whom it is for", ErrToken)
-	}
-	if !slices.Equal(many, []string{Audience}) {
-		return fmt.Errorf("%w: it is for %q: ask for one for %q alone", ErrToken, many, Audience)
-	}
-	return nil
 }
