@@ -58,7 +58,7 @@ func TestCases(t *testing.T) {
 			dir := plant(t, before)
 			s, err := Load(fsys, "m", "v1.0.0")
 			if err == nil {
-				err = apply(t, dir, s)
+				err = agree(t, dir, s, before, func() error { return apply(t, dir, s) })
 				if is, want := errors.Is(err, ErrDrift), strings.Contains(name, "drift-"); is != want {
 					t.Errorf("error is ErrDrift: %v, want %v: %v", is, want, err)
 				}

@@ -28,6 +28,7 @@ type Distribution struct {
 	Toolchains Toolchains          `yaml:"toolchains"`
 	Roots      *Roots              `yaml:"roots"`    // whom images trust
 	Registry   string              `yaml:"registry"` // where images go if nobody says otherwise: host/path
+	Release    *Release            `yaml:"release"`  // the next one; without it nothing is released
 }
 
 // Toolchains pins every program that runs in a build.
@@ -105,6 +106,9 @@ func LoadDistribution(fsys fs.FS) (*Distribution, error) {
 		return nil, fmt.Errorf("%w: distribution.yaml: %w", ErrInvalid, err)
 	}
 	if err := d.validateImages(); err != nil {
+		return nil, err
+	}
+	if err := d.validateRelease(); err != nil {
 		return nil, err
 	}
 	for _, g := range d.Toolchains.Go {

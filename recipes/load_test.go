@@ -142,6 +142,12 @@ func TestLoadRefuses(t *testing.T) {
 		{"distribution's name is no version", dist, "name: palisade", "name: pali_sade", "distribution.yaml: name, platforms"},
 		{"go pinned without a hash", dist, "h1:ZOmGe1", "ZOmGe1", `go 1.26.8 for linux/amd64: "ZOmGe1`},
 		{"node pinned without a hash", dist, "sha512-node", "sha1-node", "node 24.21.0 for linux/amd64"},
+		{"release of two numbers", dist, "version: 1.4.0", "version: \"1.4\"", `release: version "1.4" is not of three numbers`},
+		{"release with a v", dist, "version: 1.4.0", "version: v1.4.0", `release: version "v1.4.0" is not`},
+		{"release with a zero before", dist, "version: 1.4.0", "version: 1.04.0", `release: version "1.04.0" is not`},
+		{"release without runners", dist, "  runners:\n    linux/amd64: ubuntu-24.04\n", "", "release: runners name no platform"},
+		{"runner of a strange platform", dist, "linux/amd64: ubuntu-24.04", "plan9/amd64: ubuntu-24.04", "release: runner of plan9/amd64, which is not one"},
+		{"runner that says more", dist, "linux/amd64: ubuntu-24.04", "linux/amd64: \"[self-hosted, ${{ x }}]\"", "is no plain name"},
 		{"pnpm pinned without a hash", dist, "sha512-pnpm", "sha1-pnpm", "pnpm 10.28.0"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -14,6 +14,7 @@
 //	ui.mjs        (ui: pnpm) builds the web interface
 //	ui.sum        (ui: bundle) the hash of the module that holds it
 //	licences/     the texts of licences that recipe.yaml states
+//	triage.yaml   answers to known vulnerabilities, see Triage
 //
 // and the files that an "own:" of its archive or image names.
 package recipes
@@ -62,7 +63,7 @@ type Recipe struct {
 
 	Lock    Lock            `yaml:"-"` // go.mod and go.sum
 	Patched Sums            `yaml:"-"` // patched.sum
-	Digest  artifact.Digest `yaml:"-"` // of every file of the folder
+	Digest  artifact.Digest `yaml:"-"` // of every file of the folder but the triage
 	Dir     fs.FS           `yaml:"-"` // the folder
 }
 
@@ -202,11 +203,12 @@ func (r *Recipe) loadUI(*Distribution) error {
 
 // digestFolder is the digest of "digest  name" lines over every file of the
 // folder, as sha256sum prints them, in order of name. A file that nothing
-// reads is refused: somebody meant it to do something.
+// reads is refused: somebody meant it to do something. The triage alone is not
+// among them.
 func (r *Recipe) digestFolder(*Distribution) error {
 	h := sha256.New()
 	err := fs.WalkDir(r.Dir, ".", func(name string, e fs.DirEntry, err error) error {
-		if err != nil || e.IsDir() {
+		if err != nil || e.IsDir() || name == TriageName {
 			return err
 		}
 		if !r.knows(name) {
@@ -232,10 +234,11 @@ func (r *Recipe) knows(name string) bool {
 		r.Image != nil && slices.ContainsFunc(r.Image.Files, func(f ImageFile) bool { return f.Own == name })
 }
 
-// needs reports whether the build reads the file called name.
+// needs reports whether the file called name is one of the recipe's own, which
+// nothing carries.
 func (r *Recipe) needs(name string) bool {
 	switch name {
-	case "recipe.yaml", "go.mod", "go.sum", "tools.go", "patched.sum":
+	case "recipe.yaml", "go.mod", "go.sum", "tools.go", "patched.sum", TriageName:
 		return true
 	case "ui.sum":
 		return r.UI != nil && r.UI.Bundle != nil
@@ -277,8 +280,8 @@ func (r *Recipe) Validate(d *Distribution) error {
 		return bad("platforms is empty")
 	case r.Lock.Sums[module.Version{Path: r.Module, Version: r.Lock.Upstream}] == "":
 		return fmt.Errorf("%w: go.sum has no hash of %s@%s", ErrInvalid, r.Module, r.Lock.Upstream)
-	case r.Lock.Upstream != r.moduleVersion():
-		return bad("version %s is module version %s, but go.mod requires %s", r.Version, r.moduleVersion(), r.Lock.Upstream)
+	case r.Lock.Upstream != r.ModuleVersion(r.Version):
+		return bad("version %s is module version %s, but go.mod requires %s", r.Version, r.ModuleVersion(r.Version), r.Lock.Upstream)
 	}
 	for i, b := range r.Binaries {
 		if !nameForm.MatchString(b.Name) {

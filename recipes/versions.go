@@ -43,16 +43,28 @@ func (r *Recipe) StampedRevision() string {
 	return r.Lock.Sums[module.Version{Path: r.Module, Version: r.Lock.Upstream}]
 }
 
-// moduleVersion is the version of upstream's module for its release: "v"
-// before it. A module of a major version above 1 whose path does not say so
-// follows Prometheus, where 3.15.0 is v0.315.0.
-func (r *Recipe) moduleVersion() string {
+// ModuleVersion is the version of upstream's module for a release, "v" before
+// it. A module of a major version above 1 whose path does not say so follows
+// Prometheus, where 3.15.0 is v0.315.0.
+func (r *Recipe) ModuleVersion(release string) string {
 	var major, minor, patch int
 	_, pathMajor, _ := module.SplitPathVersion(r.Module)
-	if n, _ := fmt.Sscanf(r.Version, "%d.%d.%d", &major, &minor, &patch); n == 3 && major > 1 && pathMajor == "" {
+	if n, _ := fmt.Sscanf(release, "%d.%d.%d", &major, &minor, &patch); n == 3 && major > 1 && pathMajor == "" {
 		return fmt.Sprintf("v0.%d%02d.%d", major, minor, patch)
 	}
-	return "v" + r.Version
+	return "v" + release
+}
+
+// Release is the release whose module has that version: what ModuleVersion turns
+// into it. A pre-release is none that a recipe could be of, nor is a version that
+// does not follow the module's own.
+func (r *Recipe) Release(moduleVersion string) (string, bool) {
+	release := strings.TrimPrefix(moduleVersion, "v")
+	var minor, patch int
+	if n, _ := fmt.Sscanf(release, "0.%d.%d", &minor, &patch); n == 2 && minor >= 200 && r.ModuleVersion(r.Version) != "v"+r.Version {
+		release = fmt.Sprintf("%d.%d.%d", minor/100, minor%100, patch)
+	}
+	return release, versionForm.MatchString(release) && r.ModuleVersion(release) == moduleVersion
 }
 
 // ShortName is the last element of a module path that is not a major version:

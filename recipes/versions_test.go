@@ -62,8 +62,33 @@ func TestModuleVersion(t *testing.T) {
 		{"github.com/prometheus/pushgateway", "1.11.3", "v1.11.3"},
 		{"example.org/x/v3", "3.15.0", "v3.15.0"},
 	} {
-		if got := (&Recipe{Module: tt.module, Version: tt.version}).moduleVersion(); got != tt.want {
+		r := &Recipe{Module: tt.module, Version: tt.version}
+		if got := r.ModuleVersion(tt.version); got != tt.want {
 			t.Errorf("%s %s: got %s, want %s", tt.module, tt.version, got, tt.want)
+		}
+		if got, ok := r.Release(tt.want); got != tt.version || !ok {
+			t.Errorf("%s %s: got %s %v, want %s", tt.module, tt.want, got, ok, tt.version)
+		}
+	}
+}
+
+func TestRelease(t *testing.T) {
+	for _, tt := range []struct {
+		module, pinned, version, want string // no release if it is empty
+	}{
+		{"github.com/prometheus/prometheus", "3.15.0", "v0.316.2", "3.16.2"},
+		{"github.com/prometheus/prometheus", "3.15.0", "v0.400.0", "4.0.0"},
+		{"github.com/prometheus/prometheus", "3.15.0", "v0.55.0", "0.55.0"},
+		{"github.com/prometheus/prometheus", "3.15.0", "v3.16.0", ""},
+		{"github.com/prometheus/prometheus", "3.15.0", "v0.316.0-rc.1", ""},
+		{"github.com/prometheus/snmp_exporter", "0.29.0", "v0.301.0", "0.301.0"}, // its own numbers
+		{"example.org/x", "1.2.3", "v1.3.0-rc.1", ""},
+		{"example.org/x", "1.2.3", "v2.0.0+incompatible", ""},
+		{"example.org/x", "1.2.3", "v1.3", ""},
+	} {
+		got, ok := (&Recipe{Module: tt.module, Version: tt.pinned}).Release(tt.version)
+		if ok != (tt.want != "") || ok && got != tt.want {
+			t.Errorf("%s %s: got %s %v, want %q", tt.module, tt.version, got, ok, tt.want)
 		}
 	}
 }
