@@ -10,7 +10,6 @@
 package checkout
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha1"
 	"crypto/sha256"
@@ -25,6 +24,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"palisade/magefiles/internal/child"
 )
 
 // A State is what was seen of a checkout. Without Commit nothing is known of
@@ -146,12 +147,12 @@ func (g repository) command(ctx context.Context, args ...string) *exec.Cmd {
 // ask is what git prints.
 func (g repository) ask(ctx context.Context, args ...string) (string, error) {
 	cmd := g.command(ctx, args...)
-	var out, said bounded
-	cmd.Stdout, cmd.Stderr = &out, &said
+	out, said := &child.Bounded{Room: maxOutput}, &child.Bounded{Room: maxOutput}
+	cmd.Stdout, cmd.Stderr = out, said
 	if err := cmd.Run(); err != nil {
 		return "", failed(ctx, args[0], err, said.String())
 	}
-	if out.full {
+	if out.Full() {
 		return "", fmt.Errorf("git %s: it says more than %d bytes", args[0], maxOutput)
 	}
 	return out.String(), nil
@@ -165,25 +166,6 @@ func failed(ctx context.Context, what string, err error, said string) error {
 	line, _, _ := strings.Cut(strings.TrimSpace(said), "\n")
 	return fmt.Errorf("git %s: %w: %.200q", what, err, line)
 }
-
-// bounded keeps the first of what is written to it. The buffer is no part of it
-// by name, for that has a ReadFrom, which knows no bound.
-type bounded struct {
-	kept bytes.Buffer
-	full bool
-}
-
-func (b *bounded) Write(p []byte) (int, error) {
-	if room := maxOutput - b.kept.Len(); len(p) > room {
-		b.full = true
-		b.kept.Write(p[:room])
-	} else {
-		b.kept.Write(p)
-	}
-	return len(p), nil
-}
-
-func (b *bounded) String() string { return b.kept.String() }
 
 // A blob is a file as a commit has it.
 type blob struct{ mode, hash string }

@@ -3,7 +3,6 @@ package checkout
 import (
 	"bytes"
 	"crypto/sha1"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -373,16 +372,3 @@ func TestCopy(t *testing.T) {
 		t.Errorf("%q, %v", names, err)
 	}
 }
-
-// A program that says too much is not listened to: io.Copy, which is between it
-// and the bound, takes every way around a Write that it finds.
-func TestBounded(t *testing.T) {
-	var b bounded
-	if n, err := io.Copy(&b, io.LimitReader(zeros{}, maxOutput+5)); n != maxOutput+5 || err != nil || !b.full || len(b.String()) != maxOutput {
-		t.Errorf("it keeps %d of %d, %v", len(b.String()), n, err)
-	}
-}
-
-type zeros struct{}
-
-func (zeros) Read(p []byte) (int, error) { return len(p), nil }

@@ -15,6 +15,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"palisade/magefiles/internal/child"
 )
 
 // ErrNoCommit is what an error of Extract wraps if the repository does not hold
@@ -135,8 +137,8 @@ func (g repository) blobs(ctx context.Context, names []string, committed map[str
 	}
 	cmd := g.command(ctx, "cat-file", "--batch")
 	cmd.Stdin = strings.NewReader(asked.String())
-	var said bounded
-	cmd.Stderr = &said
+	said := &child.Bounded{Room: maxOutput}
+	cmd.Stderr = said
 	out, err := cmd.StdoutPipe()
 	if err == nil {
 		err = cmd.Start()

@@ -8,6 +8,10 @@
 //	PALISADE_CACHE        directory of everything fetched and built
 //	                      (default: palisade in the user's cache directory)
 //	PALISADE_DIST         directory of the results (default: dist)
+//	PALISADE_RELEASE      directory of what the steps of a release hand over
+//	                      (default: release)
+//	PALISADE_VULNDB       the vulnerability database, a folder or an address
+//	                      (default: the one of the Go project)
 //	GOPROXY, GOSUMDB      as the go command reads them; the checksum database
 //	                      cannot be switched off
 //	npm_config_registry   as npm reads it
@@ -62,11 +66,13 @@ type Config struct {
 	Root       string            // the checkout, absolute
 	Cache      string            // absolute
 	Dist       string            // absolute
+	Release    string            // absolute
 	Host       artifact.Platform // that builds
 	CPUs       int               // that may be used
 	Memory     int64             // bytes of the machine, 0 if unknown
 	Go         string            // path of the go command, used only to fetch the pinned one
 	Registry   string            // of npm packages
+	VulnDB     string            // where known vulnerabilities are looked for, "" for where the Go project keeps them
 	Fetch      []string          // environment of the commands that fetch, without what those set themselves
 	Env        []string          // environment of other commands: this one, without what only signing may know
 	Hermetic   bool              // a build without a sandbox is an error
@@ -91,6 +97,7 @@ func Load() (*Config, error) {
 		CPUs:     runtime.GOMAXPROCS(0),
 		Memory:   totalMemory(),
 		Registry: firstSet("npm_config_registry", "NPM_CONFIG_REGISTRY"),
+		VulnDB:   os.Getenv("PALISADE_VULNDB"),
 		Fetch:    only(os.Environ(), fetching),
 		Env:      without(os.Environ(), secrets),
 		Terminal: os.Getenv("TERM") != "dumb" && os.Getenv("CI") == "",
@@ -110,7 +117,10 @@ func Load() (*Config, error) {
 	if c.Dist = os.Getenv("PALISADE_DIST"); c.Dist == "" {
 		c.Dist = filepath.Join(root, "dist")
 	}
-	for _, p := range []*string{&c.Cache, &c.Dist} {
+	if c.Release = os.Getenv("PALISADE_RELEASE"); c.Release == "" {
+		c.Release = filepath.Join(root, "release")
+	}
+	for _, p := range []*string{&c.Cache, &c.Dist, &c.Release} {
 		if *p, err = filepath.Abs(*p); err != nil {
 			return nil, err
 		}

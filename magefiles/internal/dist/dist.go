@@ -41,6 +41,8 @@ type Dir struct {
 	name  string // of the distribution
 	store *store.Store
 	memo  *memo
+
+	collected bool // it has no loose binaries, nor what is said of them
 }
 
 // Open checks that dir can be written before anything is built for it.
@@ -72,18 +74,22 @@ func Open(dir, distribution string, s *store.Store) (*Dir, error) {
 	return &Dir{dir: dir, name: distribution, store: s, memo: loadMemo(s, dir)}, nil
 }
 
-// Holds reports whether every file of r is there with the content that r says,
+// Holds reports whether every file of r is there with the content that r says
+// (the loose ones only in a directory that has any),
 // and its provenance with this digest; with any, if the digest is zero.
 func (d *Dir) Holds(r artifact.Record, provenance artifact.Digest) bool {
 	if !d.memo.same(filepath.Join(d.dir, r.Name), r.Digest) {
 		return false
 	}
 	for _, b := range r.Binaries {
-		if !d.memo.same(filepath.Join(d.dir, filepath.FromSlash(BinDir(r)), b.Name), b.Digest) {
+		if !d.collected && !d.memo.same(filepath.Join(d.dir, filepath.FromSlash(BinDir(r)), b.Name), b.Digest) {
 			return false
 		}
 	}
 	for _, f := range r.Documents {
+		if d.collected && path.Dir(f.Name) != "." {
+			continue
+		}
 		if !d.memo.same(filepath.Join(d.dir, filepath.FromSlash(f.Name)), f.Digest) {
 			return false
 		}
@@ -189,7 +195,7 @@ func (d *Dir) retract(r artifact.Record, provenance artifact.Digest) error {
 	var said []string
 	archive, attested := d.memo.same(filepath.Join(d.dir, r.Name), r.Digest), d.memo.same(filepath.Join(d.dir, Provenance(r)), provenance)
 	if !archive {
-		said = append(said, Bundle(r.Name), Bundle(TestResult(r)), TestResult(r))
+		said = append(said, Bundle(r.Name), Bundle(TestResult(r)), TestResult(r), Bundle(VEX(r)), VEX(r))
 	}
 	if !attested {
 		said = append(said, Bundle(Provenance(r)))

@@ -78,7 +78,7 @@ func (f fixture) sign(t *testing.T, i artifact.Image) []string {
 	t.Helper()
 	names := []string{Bundle(i.Name), Bundle(ImageDocument(i)), Bundle(ImageProvenance(i)), Rebuilds(i.Name) + "/0001020304050607.sigstore.json"}
 	for _, of := range []artifact.Digest{i.Index, i.Platforms[0].Manifest} {
-		for _, what := range []Carried{CarriedSignature, CarriedDocument, CarriedProvenance, CarriedTestResult} {
+		for _, what := range []Carried{CarriedSignature, CarriedDocument, CarriedProvenance, CarriedTestResult, CarriedVEX} {
 			names = append(names, ImageBundle(i, of, what))
 		}
 	}
@@ -200,7 +200,7 @@ func TestPruneImages(t *testing.T) {
 					count++
 				}
 			}
-			if tt.stays && count != 3+12 || !tt.stays && count != 0 {
+			if tt.stays && count != 3+14 || !tt.stays && count != 0 {
 				t.Errorf("%d of its files are there", count)
 			}
 			if files["bell-1.0.0.oci.tar"] == "" || files["bell-1.0.0.oci.d"] == "" {

@@ -20,6 +20,7 @@ const (
 	DocumentSuffix   = ".spdx.json"
 	provenanceSuffix = ".provenance.json"
 	resultSuffix     = ".test-result.json"
+	vexSuffix        = ".vex.json"
 	bundleSuffix     = ".sigstore.json"
 )
 
@@ -41,6 +42,9 @@ func Provenance(r artifact.Record) string { return r.Name + provenanceSuffix }
 // TestResult is where the result of an audit lies.
 func TestResult(r artifact.Record) string { return r.Name + resultSuffix }
 
+// VEX is where it lies which known vulnerabilities affect an artifact.
+func VEX(r artifact.Record) string { return r.Name + vexSuffix }
+
 // ImageDocument is where the SPDX document of an image lies.
 func ImageDocument(i artifact.Image) string { return i.Name + DocumentSuffix }
 
@@ -57,6 +61,7 @@ const (
 	CarriedDocument   Carried = "spdx"
 	CarriedProvenance Carried = "provenance"
 	CarriedTestResult Carried = "test-result" // with the image of a platform whose binary was audited
+	CarriedVEX        Carried = "vex"         // with the image of a platform, of whose archive it is said
 )
 
 // ImageBundle is where a bundle lies that is carried with the index or image
@@ -79,7 +84,7 @@ func isRebuilds(name string) bool { return strings.HasSuffix(name, artifact.Rebu
 // Bundle is where the signature of a file lies, or the bundle that a statement
 // is signed in.
 func Bundle(name string) string {
-	for _, statement := range []string{DocumentSuffix, provenanceSuffix, resultSuffix} {
+	for _, statement := range []string{DocumentSuffix, provenanceSuffix, resultSuffix, vexSuffix} {
 		if strings.HasSuffix(name, statement) {
 			name = strings.TrimSuffix(name, ".json")
 		}
@@ -96,7 +101,7 @@ func subjectOf(name string) string {
 	if rebuilt, ok := strings.CutSuffix(name, artifact.RebuildsSuffix); ok {
 		return rebuilt
 	}
-	for _, said := range []string{DocumentSuffix, provenanceSuffix, resultSuffix} {
+	for _, said := range []string{DocumentSuffix, provenanceSuffix, resultSuffix, vexSuffix} {
 		for _, suffix := range []string{said, Bundle(said)} {
 			if subject, ok := strings.CutSuffix(name, suffix); ok {
 				return subject

@@ -14,7 +14,7 @@ import (
 // file stays.
 func TestRetract(t *testing.T) {
 	of := func(r artifact.Record) []string {
-		return []string{Bundle(r.Name), Bundle(Document(r, "")), Bundle(Provenance(r)), TestResult(r), Bundle(TestResult(r)), Bundle(Index), Rebuilds(r.Name) + "/0001020304050607.sigstore.json"}
+		return []string{Bundle(r.Name), Bundle(Document(r, "")), Bundle(Provenance(r)), TestResult(r), Bundle(TestResult(r)), VEX(r), Bundle(VEX(r)), Bundle(Index), Rebuilds(r.Name) + "/0001020304050607.sigstore.json"}
 	}
 	for _, tt := range []struct {
 		name   string
@@ -34,7 +34,7 @@ func TestRetract(t *testing.T) {
 			func(r artifact.Record) []string { return []string{Bundle(Document(r, ""))} }},
 		{"the archive", func(t *testing.T, f fixture, item *Item) { forge(t, filepath.Join(f.dir, item.Record.Name)) },
 			func(r artifact.Record) []string {
-				return []string{Bundle(r.Name), TestResult(r), Bundle(TestResult(r)), Rebuilds(r.Name) + "/0001020304050607.sigstore.json"}
+				return []string{Bundle(r.Name), TestResult(r), Bundle(TestResult(r)), VEX(r), Bundle(VEX(r)), Rebuilds(r.Name) + "/0001020304050607.sigstore.json"}
 			}},
 		{"the record", func(t *testing.T, f fixture, item *Item) { item.Record.Revision = "another" },
 			func(artifact.Record) []string { return []string{Bundle(Index)} }},
@@ -69,7 +69,8 @@ func TestNames(t *testing.T) {
 	for got, want := range map[string]string{
 		Bundle(r.Name): "a.tar.gz.sigstore.json", Bundle(Document(r, "")): "a.tar.gz.spdx.sigstore.json",
 		Bundle(Provenance(r)): "a.tar.gz.provenance.sigstore.json", Bundle(TestResult(r)): "a.tar.gz.test-result.sigstore.json",
-		Bundle(Index): "release.json.sigstore.json",
+		Bundle(VEX(r)): "a.tar.gz.vex.sigstore.json",
+		Bundle(Index):  "release.json.sigstore.json",
 	} {
 		if got != want {
 			t.Errorf("got %s, want %s", got, want)

@@ -129,31 +129,13 @@ const (
 )
 
 func (c *Compiler) command(p source.Patched, t Target) (command, error) {
-	r := p.Tree.Recipe()
 	goMod, goSum, err := generatedLock(p)
 	if err != nil {
 		return command{}, err
 	}
-	chosen := []string{
-		"-buildvcs=false", // there is no repository around the source
-		"-mod=readonly",   // the lock is the lock
-		"-modfile=" + lockDir + "/build.mod",
-		"-tags=" + strings.Join(tagsFor(r, t), ","),
-	}
-	var packages []string
-	for _, b := range r.Binaries {
-		packages = append(packages, b.Package)
-	}
-	return command{
-		args: slices.Concat([]string{
-			goRoot + "/bin/go", "build",
-			"-trimpath", // no path of this machine
-			"-ldflags=" + stamps(r, c.Distribution, t.Variant),
-			"-o", outDir + "/",
-		}, chosen, packages),
-		list: slices.Concat([]string{goRoot + "/bin/go", "list", "-deps", "-json=ImportPath,Standard,Module,Imports,ImportMap"}, chosen, packages),
-		env:  environment(t.Platform), goMod: goMod, goSum: goSum,
-	}, nil
+	cmd := commandOf(p.Tree.Recipe(), c.Distribution, t)
+	cmd.goMod, cmd.goSum = goMod, goSum
+	return cmd, nil
 }
 
 // tagsFor leaves netgo out for windows, as upstream does: there the system's

@@ -14,6 +14,7 @@ import (
 
 	"palisade/attestations/artifact"
 	"palisade/magefiles/internal/source"
+	"palisade/recipes"
 )
 
 // ErrSurprise is wrapped when a binary's build info is not what was asked for.
@@ -44,21 +45,45 @@ func (c *Compiler) readBack(p source.Patched, t Target, out string) ([]artifact.
 
 // check holds build info against the lock.
 func check(info *debug.BuildInfo, p source.Patched, t Target, pkg string) error {
-	r := p.Tree.Recipe()
-	if info.GoVersion != "go"+r.Lock.Go {
-		return fmt.Errorf("it was compiled by %s, not go%s", info.GoVersion, r.Lock.Go)
+	var changed []artifact.Patched
+	for _, s := range p.Sealed {
+		changed = append(changed, s.Artifact())
 	}
-	if info.Path != pkg {
-		return fmt.Errorf("its main package is %s, not %s", info.Path, pkg)
+	return checkBinary(observed(info, p), p.Tree.Recipe(), changed, t, pkg)
+}
+
+// CheckBinary refuses (ErrSurprise) a binary whose build info is not what a
+// recipe would have it be: compiled by another Go, of another package or main
+// module, with another setting, or with a module that neither the lock holds nor
+// is among those that were changed, each as they have it.
+func CheckBinary(b artifact.Binary, r *recipes.Recipe, changed []artifact.Patched, t Target) error {
+	for _, want := range r.Binaries {
+		if fileName(want.Name, t) != b.Name {
+			continue
+		}
+		if err := checkBinary(b, r, changed, t, want.Package); err != nil {
+			return fmt.Errorf("%s: %w: %w", b.Name, ErrSurprise, err)
+		}
+		return nil
 	}
-	if info.Main.Path != r.Module || info.Main.Version != r.Lock.Upstream {
-		return fmt.Errorf("its main module is %s@%s, not %s@%s", info.Main.Path, info.Main.Version, r.Module, r.Lock.Upstream)
+	return surprise("%.80q is no binary of recipe %s", b.Name, r.Name)
+}
+
+func checkBinary(b artifact.Binary, r *recipes.Recipe, changed []artifact.Patched, t Target, pkg string) error {
+	if b.GoVersion != "go"+r.Lock.Go {
+		return fmt.Errorf("it was compiled by %s, not go%s", b.GoVersion, r.Lock.Go)
 	}
-	if err := checkSettings(info.Settings, tagsFor(r, t), t); err != nil {
+	if b.Package != pkg {
+		return fmt.Errorf("its main package is %s, not %s", b.Package, pkg)
+	}
+	if b.Main.Path != r.Module || b.Main.Version != r.Lock.Upstream {
+		return fmt.Errorf("its main module is %s@%s, not %s@%s", b.Main.Path, b.Main.Version, r.Module, r.Lock.Upstream)
+	}
+	if err := checkSettings(b.Settings, tagsFor(r, t), t); err != nil {
 		return err
 	}
-	for _, m := range append([]*debug.Module{&info.Main}, info.Deps...) {
-		if err := checkModule(m, p); err != nil {
+	for _, m := range append([]artifact.Module{b.Main}, b.Modules...) {
+		if err := checkModule(m, r, changed); err != nil {
 			return err
 		}
 	}
@@ -67,22 +92,22 @@ func check(info *debug.BuildInfo, p source.Patched, t Target, pkg string) error 
 
 // checkModule holds one linked module against the lock and, if it was
 // changed, against what it was sealed as.
-func checkModule(m *debug.Module, p source.Patched) error {
-	for _, s := range p.Sealed {
-		if s.From.Path != m.Path {
+func checkModule(m artifact.Module, r *recipes.Recipe, changed []artifact.Patched) error {
+	for _, c := range changed {
+		if c.From.Path != m.Path {
 			continue
 		}
-		if m.Version != s.From.Version.Version || m.Replace == nil || m.Replace.Path != s.To.Path ||
-			m.Replace.Version != s.To.Version.Version || m.Replace.Sum != s.To.Sum {
-			return fmt.Errorf("module %s is not the patched %s with %s", m.Path, s.To.Version, s.To.Sum)
+		if m.Version != c.From.Version || m.Replace == nil || m.Replace.Path != c.To.Path ||
+			m.Replace.Version != c.To.Version || m.Replace.Sum != c.To.Sum {
+			return fmt.Errorf("module %s is not the patched %s@%s with %s", m.Path, c.To.Path, c.To.Version, c.To.Sum)
 		}
 		return nil
 	}
 	got := m
 	if m.Replace != nil { // upstream's own replacement, which the lock repeats
-		got = m.Replace
+		got = *m.Replace
 	}
-	locked := p.Tree.Recipe().Lock.Sums[module.Version{Path: got.Path, Version: got.Version}]
+	locked := r.Lock.Sums[module.Version{Path: got.Path, Version: got.Version}]
 	if locked == "" || got.Sum != locked {
 		return fmt.Errorf("module %s@%s has the hash %q, the lock has %q", got.Path, got.Version, got.Sum, locked)
 	}
@@ -91,7 +116,7 @@ func checkModule(m *debug.Module, p source.Patched) error {
 
 // checkSettings wants every setting that was asked for, as it was asked for,
 // and no other but the defaults that Go derives from the language version.
-func checkSettings(got []debug.BuildSetting, tags []string, t Target) error {
+func checkSettings(got []artifact.Setting, tags []string, t Target) error {
 	want := map[string]string{
 		"-buildmode": "exe", "-compiler": "gc", "-trimpath": "true", "CGO_ENABLED": "0",
 		"GOOS": t.Platform.OS, "GOARCH": t.Platform.Arch,

@@ -140,13 +140,13 @@ func TestCheckSettingsOfPlatforms(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		settings := []debug.BuildSetting{
+		settings := []artifact.Setting{
 			{Key: "-buildmode", Value: "exe"}, {Key: "-compiler", Value: "gc"}, {Key: "-trimpath", Value: "true"}, {Key: "CGO_ENABLED", Value: "0"},
 			{Key: "GOARCH", Value: platform.Arch}, {Key: "GOOS", Value: platform.OS},
 		}
 		if tt.level != "" {
 			name, value, _ := strings.Cut(tt.level, "=")
-			settings = append(settings, debug.BuildSetting{Key: name, Value: value})
+			settings = append(settings, artifact.Setting{Key: name, Value: value})
 		}
 		if err := checkSettings(settings, nil, Target{Platform: platform}); err != nil {
 			t.Errorf("%s: %v", tt.platform, err)

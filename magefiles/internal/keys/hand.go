@@ -24,16 +24,9 @@ func Hand(ctx context.Context, s config.Signing, now func() time.Time, ask Ask) 
 	if s.Config == "" {
 		return withKey(ctx, s, ask, bundle.EmptyRoot(), nil)
 	}
-	o := sigstore.Options{Now: now}
-	var err error
-	if o.Config, err = readSmall(s.Config); err != nil {
-		return sign.Hand{}, fmt.Errorf("%w: reading PALISADE_SIGNING_CONFIG: %w", config.ErrUsage, err)
-	}
-	if s.Root == "" {
-		return sign.Hand{}, fmt.Errorf("%w: PALISADE_SIGNING_CONFIG names services: say with PALISADE_TRUSTED_ROOT which of them are believed", config.ErrUsage)
-	}
-	if o.Root, err = readRoot(s.Root); err != nil {
-		return sign.Hand{}, fmt.Errorf("%w: reading PALISADE_TRUSTED_ROOT: %w", config.ErrUsage, err)
+	o, err := optionsOf(s, now)
+	if err != nil {
+		return sign.Hand{}, err
 	}
 	if s.KeyChosen {
 		return withKey(ctx, s, ask, o.Root, &o)

@@ -40,6 +40,8 @@ type Proxy struct {
 
 	mu       sync.Mutex
 	files    map[string][]byte // by path below URL
+	answers  map[string]reply  // likewise, in their place
+	hidden   map[module.Version]bool
 	requests []string
 	server   *httptest.Server
 }
@@ -53,7 +55,7 @@ func New(t testing.TB) *Proxy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &Proxy{Key: verifier, Sums: recipes.Sums{}, files: map[string][]byte{}}
+	p := &Proxy{Key: verifier, Sums: recipes.Sums{}, files: map[string][]byte{}, answers: map[string]reply{}, hidden: map[module.Version]bool{}}
 	sums := sumdb.NewServer(sumdb.NewTestServer(signer, p.goSum))
 	mux := http.NewServeMux()
 	mux.HandleFunc("/sumdb/"+database+"/supported", func(http.ResponseWriter, *http.Request) {})
@@ -80,8 +82,17 @@ func (p *Proxy) Requests() []string {
 func (p *Proxy) serve(w http.ResponseWriter, r *http.Request) {
 	p.mu.Lock()
 	data, ok := p.files[r.URL.Path]
+	if !ok {
+		data, ok = p.listed(r.URL.Path)
+	}
+	instead, answered := p.answer(r.URL.Path)
 	p.requests = append(p.requests, r.URL.Path)
 	p.mu.Unlock()
+	if answered {
+		w.WriteHeader(instead.status)
+		io.WriteString(w, instead.text)
+		return
+	}
 	if !ok {
 		http.NotFound(w, r)
 		return
@@ -139,7 +150,7 @@ func (p *Proxy) Serve(t testing.TB, path, version string, files map[string]strin
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	at := "/" + escaped + "/@v/" + version
-	p.files[at+".info"] = fmt.Appendf(nil, `{"Version":%q,"Time":"2026-01-02T03:04:05Z"}`, version)
+	p.files[at+".info"] = fmt.Appendf(nil, `{"Version":%q,"Time":%q}`, version, Added.Format(time.RFC3339))
 	p.files[at+".mod"] = []byte(files["go.mod"])
 	p.files[at+".zip"] = buf.Bytes()
 	return hashZip(t, buf.Bytes())

@@ -20,9 +20,8 @@ const (
 	valueType    = "application/vnd.palisade.step.value.v1+json"
 	fileType     = "application/vnd.palisade.step.file.v1"
 
-	// image-spec, "Guidance for an Empty Descriptor"
-	emptyType = "application/vnd.oci.empty.v1+json"
-	empty     = "{}"
+	emptyType = ocilayout.EmptyType
+	empty     = ocilayout.Empty
 )
 
 // maxBundle bounds the bundle of an entry, in bytes.

@@ -172,7 +172,7 @@ func record(ctx context.Context, dir string) ([]artifact.File, error) {
 		if err := os.Chmod(path, 0o755); err != nil {
 			return err
 		}
-		return syncDir(path)
+		return SyncFolder(path)
 	})
 }
 

@@ -113,3 +113,18 @@ func tryFlock(f *os.File, how int) (free bool, err error) {
 		}
 	}
 }
+
+// LockFolder takes the lock of a folder that is no store's, which one caller in one
+// process has at a time, and returns what gives it back. It waits until it gets it
+// or ctx ends. Nothing is written there, and the lock dies with its process.
+func LockFolder(ctx context.Context, dir string) (unlock func(), err error) {
+	f, err := os.OpenFile(dir, os.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return nil, fmt.Errorf("locking %s: %w", dir, err)
+	}
+	if err := waitFlock(ctx, f, func() {}); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("waiting for the lock of %s: %w", dir, err)
+	}
+	return func() { f.Close() }, nil
+}

@@ -114,7 +114,7 @@ func take[T any](ctx context.Context, s *Store, key Key, check func(T, Entry) er
 func (s *Store) mark() error {
 	f, err := os.OpenFile(filepath.Join(s.dir, marker), os.O_WRONLY|os.O_CREATE, 0o600)
 	if err == nil {
-		err = errors.Join(f.Sync(), f.Close(), syncDir(s.dir))
+		err = errors.Join(f.Sync(), f.Close(), SyncFolder(s.dir))
 	}
 	if err != nil {
 		return fmt.Errorf("marking the store as one that took something from elsewhere: %w", s.explain(err))

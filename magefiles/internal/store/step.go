@@ -134,7 +134,7 @@ func keep(ctx context.Context, s *Store, key Key, tmp string, made any) error {
 	if err := writeResult(ctx, filepath.Join(tmp, "result.json"), data); err != nil {
 		return err
 	}
-	if err := syncDir(tmp); err != nil {
+	if err := SyncFolder(tmp); err != nil {
 		return err
 	}
 	place := s.place(key)
@@ -144,7 +144,7 @@ func keep(ctx context.Context, s *Store, key Key, tmp string, made any) error {
 	if err := os.Rename(tmp, place); err != nil {
 		return err
 	}
-	return errors.Join(syncDir(filepath.Dir(place)), syncDir(filepath.Join(s.dir, "steps")))
+	return errors.Join(SyncFolder(filepath.Dir(place)), SyncFolder(filepath.Join(s.dir, "steps")))
 }
 
 func (s *Store) place(key Key) string {

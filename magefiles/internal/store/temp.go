@@ -126,7 +126,7 @@ func WriteFile(dst string, perm fs.FileMode, write func(io.Writer) error) error 
 		os.Remove(f.Name())
 		return fmt.Errorf("writing %s: %w", dst, err)
 	}
-	return syncDir(filepath.Dir(dst))
+	return SyncFolder(filepath.Dir(dst))
 }
 
 // sideFile makes a locked temporary file beside dst, and removes those that
@@ -174,7 +174,8 @@ func removeIfFree(path string) {
 	}
 }
 
-func syncDir(dir string) error {
+// SyncFolder has the names in a folder on disk.
+func SyncFolder(dir string) error {
 	f, err := os.Open(dir)
 	if err != nil {
 		return err
