@@ -60,6 +60,8 @@ func (p *Pipeline) ended(ctx context.Context, seen seen, begun time.Time) (prove
 		return provenance.Builder{}, provenance.Run{}, err
 	} else if taken {
 		cache = provenance.Registry
+	} else if p.fresh {
+		cache = provenance.Fresh
 	}
 	finished := time.Now()
 	if finished.Before(begun) { // the clock was set back

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -95,6 +96,30 @@ func TestAttest(t *testing.T) {
 	other, otherData := attested(t, q, key)
 	if fields := said.Differs(other); len(fields) > 0 || bytes.Equal(data, otherData) || other.RunDetails.Metadata.InvocationID != q.Config.Run {
 		t.Errorf("%q differ; the other run is %s", fields, other.RunDetails.Metadata.InvocationID)
+	}
+}
+
+// Provenance says that the caches were fresh of what the run found empty, and of
+// what a former process of the same run left, and never again once another wrote
+// there.
+func TestAttestFresh(t *testing.T) {
+	cfg := here(t)
+	of := func(run string) func(*Plan) { return func(p *Plan) { p.Run = artifact.DigestBytes([]byte(run)) } }
+	cache := func(key string, change ...func(*Plan)) provenance.Cache {
+		t.Helper()
+		said, _ := attested(t, openWith(t, cfg, change...), store.NewKey("test-1", key))
+		return said.BuildDefinition.InternalParameters.Cache
+	}
+	for i, want := range []provenance.Cache{provenance.Fresh, provenance.Fresh} {
+		if got := cache(strconv.Itoa(i), of("a release")); got != want {
+			t.Errorf("process %d of the run: %s", i, got)
+		}
+	}
+	if got := cache("2"); got != provenance.Shared {
+		t.Errorf("without a run: %s", got)
+	}
+	if got := cache("3", of("a release")); got != provenance.Shared {
+		t.Errorf("after others: %s", got)
 	}
 }
 

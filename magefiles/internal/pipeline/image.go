@@ -44,7 +44,11 @@ func (p *Pipeline) Images(ctx context.Context, records []artifact.Record) ([]art
 	if err != nil || len(editions) == 0 {
 		return nil, err
 	}
-	target, err := dist.Open(p.Config.Dist, p.plan.Distribution.Name, p.store)
+	open := dist.Open
+	if p.plan.Collected {
+		open = dist.OpenCollected
+	}
+	target, err := open(p.Config.Dist, p.plan.Distribution.Name, p.store)
 	if err != nil {
 		return nil, err
 	}
@@ -185,7 +189,7 @@ func (p *Pipeline) origin(ctx context.Context, rec artifact.Record, temp string)
 	if err != nil {
 		return fail(err)
 	}
-	if !ok { // the store is younger than the artifact
+	if !ok || p.plan.Collected { // the store is younger than the artifact, or another machine's
 		source, err := image.Unpack(ctx, p.Config.Dist, temp, rec, licence)
 		return origin{source, document}, err
 	}

@@ -65,6 +65,15 @@ type Pipeline struct {
 	slots       *semaphore.Weighted // compilations here and web interfaces at once
 	local       *semaphore.Weighted // cells at once for which this machine does anything
 	tool        artifact.Digest     // of this program: another one may archive or describe in another way
+	fresh       bool                // all that is in the store was put there by the plan's run
+}
+
+// begin reports whether all that is in the store is of that run.
+func begin(s *store.Store, run artifact.Digest) (fresh bool, err error) {
+	if run.IsZero() {
+		return false, s.Share()
+	}
+	return s.Begin(run)
 }
 
 // Open prepares the store and everything that works in it.
@@ -74,6 +83,10 @@ func Open(cfg *config.Config, con *console.Console, plan *Plan) (*Pipeline, erro
 		return nil, err
 	}
 	s.Waiting = func(name string) { con.Notef("waiting for another run, which holds %s", name) }
+	fresh, err := begin(s, plan.Run)
+	if err != nil {
+		return nil, err
+	}
 	for _, dir := range []string{"go-build", "mod", "npm", "toolchains"} {
 		if err := os.MkdirAll(s.Dir(dir), 0o755); err != nil {
 			return nil, err
@@ -84,7 +97,7 @@ func Open(cfg *config.Config, con *console.Console, plan *Plan) (*Pipeline, erro
 	box := &toolchain.Box{Store: s, Modules: hostGo, NPM: packages, Pins: &plan.Distribution.Toolchains, Host: cfg.Host}
 	p := &Pipeline{
 		Config: cfg, Console: con, store: s, box: box, hostGo: hostGo, plan: plan,
-		roots: &sync.Map{}, slots: semaphore.NewWeighted(Slots(cfg)),
+		fresh: fresh, roots: &sync.Map{}, slots: semaphore.NewWeighted(Slots(cfg)),
 		local: semaphore.NewWeighted(shares(cfg)),
 	}
 	p.interfaces = &interfaces{pipeline: p}
@@ -189,32 +202,7 @@ func (p *Pipeline) cell(ctx context.Context, cell Cell, target *dist.Dir) (item 
 		return dist.Item{}, err
 	}
 	clock := &stopwatch{show: line.Stage}
-	clock.begin("fetching")
-	tree, err := p.fetch(ctx, cell.Recipe)
-	if err != nil {
-		return dist.Item{}, err
-	}
-	clock.begin("patching")
-	patched, err := p.workshop.Patch(ctx, tree, cell.Variant)
-	if err != nil {
-		return dist.Item{}, err
-	}
-	built, err := p.compile(ctx, clock, patched, cell, mine)
-	if err != nil {
-		return dist.Item{}, err
-	}
-	clock.begin("licensing")
-	licensed, err := p.license(ctx, built)
-	if err != nil {
-		return dist.Item{}, err
-	}
-	clock.begin("archiving")
-	packed, err := p.archive(ctx, licensed)
-	if err != nil {
-		return dist.Item{}, err
-	}
-	clock.begin("describing")
-	record, documents, err := p.describe(ctx, packed)
+	packed, record, documents, err := p.described(ctx, clock, cell, mine)
 	if err != nil {
 		return dist.Item{}, err
 	}
@@ -223,7 +211,42 @@ func (p *Pipeline) cell(ctx context.Context, cell Cell, target *dist.Dir) (item 
 	if err != nil {
 		return dist.Item{}, err
 	}
-	return dist.Item{Record: record, Archive: packed.files, Binaries: built.Files, Documents: documents, Provenance: provenance}, nil
+	return dist.Item{Record: record, Archive: packed.files, Binaries: packed.licensed.Files, Documents: documents, Provenance: provenance}, nil
+}
+
+// described takes a cell through the stages that make something, up to the
+// documents that say what.
+func (p *Pipeline) described(ctx context.Context, clock *stopwatch, cell Cell, mine *share) (packed, artifact.Record, store.Entry, error) {
+	fail := func(err error) (packed, artifact.Record, store.Entry, error) {
+		return packed{}, artifact.Record{}, store.Entry{}, err
+	}
+	clock.begin("fetching")
+	tree, err := p.fetch(ctx, cell.Recipe)
+	if err != nil {
+		return fail(err)
+	}
+	clock.begin("patching")
+	patched, err := p.workshop.Patch(ctx, tree, cell.Variant)
+	if err != nil {
+		return fail(err)
+	}
+	built, err := p.compile(ctx, clock, patched, cell, mine)
+	if err != nil {
+		return fail(err)
+	}
+	clock.begin("licensing")
+	licensed, err := p.license(ctx, built)
+	if err != nil {
+		return fail(err)
+	}
+	clock.begin("archiving")
+	a, err := p.archive(ctx, licensed)
+	if err != nil {
+		return fail(err)
+	}
+	clock.begin("describing")
+	record, documents, err := p.describe(ctx, a)
+	return a, record, documents, err
 }
 
 // fetch brings a recipe's modules.

@@ -30,7 +30,8 @@ func TestStages(t *testing.T) {
 		}
 		return found
 	}
-	cell := bytes.Replace(body("pipeline.go", "cell"), []byte("p.compile("), body("pipeline.go", "compile"), 1)
+	cell := bytes.Replace(body("pipeline.go", "cell"), []byte("p.described("), body("pipeline.go", "described"), 1)
+	cell = bytes.Replace(cell, []byte("p.compile("), body("pipeline.go", "compile"), 1)
 	for _, tt := range []struct {
 		what  string
 		code  []byte
@@ -57,11 +58,14 @@ func open(t *testing.T) *Pipeline {
 	return openWith(t, here(t))
 }
 
-func openWith(t *testing.T, cfg *config.Config) *Pipeline {
+func openWith(t *testing.T, cfg *config.Config, change ...func(*Plan)) *Pipeline {
 	t.Helper()
 	plan, err := NewPlan(cfg, Selection{Platform: "all", Variant: "hardened,vanilla"})
 	if err != nil {
 		t.Fatal(err)
+	}
+	for _, c := range change {
+		c(plan)
 	}
 	silent, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
 	if err != nil {

@@ -35,7 +35,25 @@ type Plan struct {
 	Cells        []Cell
 	LeftOut      []string // why a platform that was asked for of all components is not built for one
 
+	// Run names the run that this is part of, which may go on in several processes:
+	// what it finds in a store that it began is its own. Zero for one that shares
+	// what others left.
+	Run artifact.Digest
+
+	// Collected says that the directory of results holds what other machines built:
+	// no loose binaries, and nothing that this one has in its store.
+	Collected bool
+
 	settings artifact.Digest // of distribution.yaml
+}
+
+// Settings is the digest of distribution.yaml.
+func (p *Plan) Settings() artifact.Digest { return p.settings }
+
+// Only leaves those cells in the plan that keep says.
+func (p *Plan) Only(keep func(Cell) bool) {
+	p.Cells = slices.DeleteFunc(p.Cells, func(c Cell) bool { return !keep(c) })
+	p.LeftOut = nil
 }
 
 // NewPlan loads the recipes and resolves the selection. A name that does not

@@ -115,6 +115,23 @@ func TestPlanRefuses(t *testing.T) {
 	}
 }
 
+func TestPlanOnly(t *testing.T) {
+	p, err := NewPlan(here(t), Selection{Platform: "all"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, _, err := artifact.DigestFile("../../../recipes/distribution.yaml")
+	if err != nil || p.Settings() != want {
+		t.Errorf("settings %s, %v, want %s", p.Settings(), err, want)
+	}
+	p.Only(func(c Cell) bool {
+		return c.Recipe.Name == "pushgateway" && c.Platform.OS == "linux" && c.Platform.Arch == "amd64"
+	})
+	if got := cells(p); got != "pushgateway linux/amd64 hardened" || len(p.LeftOut) > 0 {
+		t.Errorf("it holds %s, and %q is left out", got, p.LeftOut)
+	}
+}
+
 func TestSlots(t *testing.T) {
 	for _, tt := range []struct {
 		cpus   int

@@ -46,8 +46,12 @@ func (r *release) imageTasks(i artifact.Image) []task {
 		if n == 0 {
 			continue // an audit runs the binary of one platform
 		}
-		if rec, found := r.recordOf(i.Platforms[n-1]); found && r.has(dist.TestResult(rec)) {
+		rec, found := r.recordOf(i.Platforms[n-1])
+		if found && r.has(dist.TestResult(rec)) {
 			carried(of, d, dist.CarriedTestResult, func() (signing.Content, error) { return r.resultAbout(rec, of) })
+		}
+		if found && r.has(dist.VEX(rec)) {
+			carried(of, d, dist.CarriedVEX, func() (signing.Content, error) { return r.vulnerabilitiesAbout(rec, of) })
 		}
 	}
 	for n := range all {

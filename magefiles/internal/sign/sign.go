@@ -12,7 +12,7 @@
 //
 // It refuses a file that is not the one of the index, an image that holds other
 // manifests, a provenance that does not say what the index says, and a test
-// result of something else.
+// result or an OpenVEX document of something else.
 package sign
 
 import (
@@ -138,6 +138,8 @@ type release struct {
 	root    *os.Root
 	records []artifact.Record
 	images  []artifact.Image
+
+	distribution string
 }
 
 func (r *release) sign(ctx context.Context, hand Hand) (Result, error) {
@@ -178,32 +180,50 @@ func (r *release) sign(ctx context.Context, hand Hand) (Result, error) {
 	return result, r.handOut(hand)
 }
 
-// signEach signs the tasks that are pending, in order.
+// signEach signs the tasks that are pending: the first alone, which shows who signs
+// and whether that works; then all others, several at once, for a transparency log
+// keeps whoever signs waiting; and the last alone again.
 func (r *release) signEach(ctx context.Context, all []task, pending []bool, hand Hand) (by string, err error) {
 	signer, err := hand.Open(ctx)
 	if err != nil {
 		return "", err
 	}
+	var todo []task
 	for i, t := range all {
-		if !pending[i] {
-			continue
+		if pending[i] {
+			todo = append(todo, t)
 		}
-		if err := ctx.Err(); err != nil {
-			return "", err
+	}
+	middle := max(len(todo)-1, 1) // where the last is
+	for _, part := range [][]task{todo[:1], todo[1:middle], todo[middle:]} {
+		group, inner := errgroup.WithContext(ctx)
+		group.SetLimit(signAtOnce)
+		for _, t := range part {
+			group.Go(func() error { return r.signOne(inner, t, signer) })
 		}
-		content, err := t.read()
-		if err != nil {
-			return "", err
-		}
-		data, err := signer.Sign(ctx, content)
-		if err != nil {
-			return "", fmt.Errorf("%s: %w", t.of, err)
-		}
-		if err := r.write(t.bundle, data); err != nil {
+		if err := group.Wait(); err != nil {
 			return "", err
 		}
 	}
 	return signer.Identity(), nil
+}
+
+// signAtOnce is how many signatures are waited for at once.
+const signAtOnce = 8
+
+func (r *release) signOne(ctx context.Context, t task, signer signing.Signer) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	content, err := t.read()
+	if err != nil {
+		return err
+	}
+	data, err := signer.Sign(ctx, content)
+	if err != nil {
+		return fmt.Errorf("%s: %w", t.of, err)
+	}
+	return r.write(t.bundle, data)
 }
 
 // tasks reads the index and lists what is to be signed: of each artifact and
@@ -222,7 +242,7 @@ func (r *release) tasks() ([]task, error) {
 	if len(m.Artifacts) == 0 {
 		return nil, fmt.Errorf("%w: release.json names no artifact: run mage build", ErrNothing)
 	}
-	r.records, r.images = m.Artifacts, m.Images
+	r.records, r.images, r.distribution = m.Artifacts, m.Images, m.Distribution
 	var all []task
 	for _, rec := range m.Artifacts {
 		all = append(all,
@@ -233,9 +253,15 @@ func (r *release) tasks() ([]task, error) {
 		if name := dist.TestResult(rec); r.has(name) {
 			all = append(all, beside(name, func() (signing.Content, error) { return r.result(rec) }))
 		}
+		if name := dist.VEX(rec); r.has(name) {
+			all = append(all, beside(name, func() (signing.Content, error) { return r.vulnerabilities(rec) }))
+		}
 	}
 	for _, i := range m.Images {
 		all = append(all, r.imageTasks(i)...)
+	}
+	if r.has(notesName) {
+		all = append(all, beside(notesName, r.notes))
 	}
 	return append(all, beside(dist.Index, func() (signing.Content, error) { return signing.File(artifact.DigestBytes(data)) })), nil
 }
