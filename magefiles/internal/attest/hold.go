@@ -1,0 +1,272 @@
+// Package attest is what the job that signs a release does before it signs: it
+// holds what the jobs that built observed against a checkout of its own, and
+// writes every provenance anew, as the workflow that vouches for it.
+//
+// # What is held, and what is not
+//
+// Of an artifact Hold compares with the checkout: the recipe, the versions, the
+// time, upstream's module and every module that is linked, by go.sum; what was
+// changed, by patched.sum and the patches one by one; which web interface there is
+// and what brought it; the toolchains, by their pins; the command and the
+// environment of the compiler; the files of this distribution in the archive. Package
+// palisade/attestations/verify then looks into the archive, whose binaries have to
+// say the same of themselves.
+//
+// What nobody but who built can know stays his word: that the compiler was given
+// that source and no other, what the sandboxes said of themselves, the state of
+// caches, the times; which npm packages were installed and files of the machine
+// seen for a web interface, and what is embedded in it; the digests of zip files;
+// and the bytes of whatever upstream's source becomes, of which only who builds it
+// again can tell.
+//
+// Nothing that is read is run, and no key is seen.
+package attest
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"reflect"
+	"slices"
+	"strings"
+
+	"golang.org/x/mod/module"
+
+	"palisade/attestations/artifact"
+	"palisade/magefiles/internal/gobuild"
+	"palisade/magefiles/internal/toolchain"
+	"palisade/patches"
+	"palisade/recipes"
+)
+
+// ErrObserved is what the refusal wraps of something that this checkout does not
+// make.
+var ErrObserved = errors.New("it is not what this checkout makes")
+
+// Series loads the patches of a module's version, by the folder's name.
+type Series func(name, version string) (patches.Series, error)
+
+// Hold holds what was observed of an artifact against its recipe in this checkout.
+func Hold(r artifact.Record, rec *recipes.Recipe, d *recipes.Distribution, series Series) error {
+	for _, check := range []func() error{
+		func() error { return identity(r, rec, d) },
+		func() error { return source(r, rec) },
+		func() error { return changed(r, rec, d, series) },
+		func() error { return webInterface(r, rec) },
+		func() error { return toolchains(r, rec, d) },
+		func() error { return compiled(r, rec, d) },
+		func() error { return own(r, rec) },
+	} {
+		if err := check(); err != nil {
+			return fmt.Errorf("%s: %w: %w: build it from this commit, or take it anew", r.Name, ErrObserved, err)
+		}
+	}
+	return nil
+}
+
+// same is an error if two texts are not.
+func same(what, said, here string) error {
+	if said == here {
+		return nil
+	}
+	return fmt.Errorf("%s is %.200q, here it is %.200q", what, said, here)
+}
+
+func identity(r artifact.Record, rec *recipes.Recipe, d *recipes.Distribution) error {
+	if !slices.Contains(recipes.Variants(), r.Variant) || !rec.Builds(r.Platform) {
+		return fmt.Errorf("variant %.80q for %s is none of recipe %s", r.Variant, r.Platform, rec.Name)
+	}
+	version := rec.FullVersion(d, r.Variant)
+	stem, _, _ := strings.Cut(r.Name, "."+r.Platform.Slug()+".")
+	return errors.Join(
+		same("the component", r.Component, rec.Name),
+		same("its version", r.Version, version),
+		same("its file name, before the platform,", stem, rec.Name+"-"+version),
+		same("upstream's version", r.UpstreamVersion, rec.Version),
+		same("the recipe", r.Recipe.String(), rec.Digest.String()),
+		same("its time", fmt.Sprint(r.Epoch), fmt.Sprint(rec.Released.Unix())),
+		same("its revision", r.Revision, rec.StampedRevision()),
+	)
+}
+
+// plain is m by what a lock holds of it: the zip file it came in is not among it.
+func plain(m artifact.Module) artifact.Module {
+	m.Zip = nil
+	return m
+}
+
+// locked is a module as the recipe's lock has it.
+func locked(rec *recipes.Recipe, m module.Version) artifact.Module {
+	return artifact.Module{Path: m.Path, Version: m.Version, Sum: rec.Lock.Sums[m]}
+}
+
+func source(r artifact.Record, rec *recipes.Recipe) error {
+	if here := locked(rec, module.Version{Path: rec.Module, Version: rec.Lock.Upstream}); plain(r.Source) != here {
+		return fmt.Errorf("upstream's module is %+v, here it is %+v", plain(r.Source), here)
+	}
+	return nil
+}
+
+// changed holds the modules that were changed against those that the recipe
+// changes, in the order of their paths.
+func changed(r artifact.Record, rec *recipes.Recipe, d *recipes.Distribution, series Series) error {
+	left := r.Patched
+	requires := slices.Clone(rec.Lock.Requires)
+	slices.SortFunc(requires, func(a, b module.Version) int { return strings.Compare(a.Path, b.Path) })
+	for _, m := range requires {
+		var applied []artifact.PatchFile
+		if slices.Contains(rec.Patches, m.Path) {
+			s, err := series(recipes.ShortName(m.Path), m.Version)
+			if err != nil {
+				return err
+			}
+			for _, p := range s.For(r.Variant).Patches {
+				applied = append(applied, artifact.PatchFile{Name: p.Name, Digest: p.Digest})
+			}
+		}
+		if len(applied) == 0 && (m.Path != rec.Module || rec.UI == nil) {
+			continue
+		}
+		version, err := rec.SealedVersion(d, m, r.Variant)
+		if err != nil {
+			return err
+		}
+		to := artifact.Module{Path: m.Path, Version: version, Sum: rec.Patched[module.Version{Path: m.Path, Version: version}]}
+		switch {
+		case len(left) == 0 || left[0].From.Path != m.Path:
+			return fmt.Errorf("%s was not changed, and here it is", m)
+		case plain(left[0].From) != locked(rec, m):
+			return fmt.Errorf("what was changed is %+v, here it is %+v", plain(left[0].From), locked(rec, m))
+		case to.Sum == "" || left[0].To != to:
+			return fmt.Errorf("%s became %+v, here it becomes %+v", m, left[0].To, to)
+		case !slices.Equal(left[0].Patches, applied):
+			return fmt.Errorf("the patches of %s are %d, of which one is another, or in another place, than of the %d here", m, len(left[0].Patches), len(applied))
+		}
+		left = left[1:]
+	}
+	if len(left) > 0 {
+		return fmt.Errorf("%.200s@%.80s was changed, and here it is not", left[0].From.Path, left[0].From.Version)
+	}
+	return nil
+}
+
+// webInterface holds where the web interface comes from against the recipe.
+func webInterface(r artifact.Record, rec *recipes.Recipe) error {
+	switch {
+	case (r.UI == nil) != (rec.UI == nil):
+		return fmt.Errorf("it has a web interface: %t, and here: %t", r.UI != nil, rec.UI != nil)
+	case rec.UI == nil:
+		return nil
+	case rec.UI.Bundle != nil:
+		b := rec.UI.Bundle
+		if here := (artifact.Module{Path: b.Module, Version: b.Version, Sum: b.Sum}); r.UI.Kind != "bundle" || plain(r.UI.Origin) != here {
+			return fmt.Errorf("its web interface was made by %.40q of %+v, here it is taken out of %+v", r.UI.Kind, plain(r.UI.Origin), here)
+		}
+	default:
+		if here := locked(rec, module.Version{Path: rec.Module, Version: rec.Lock.Upstream}); r.UI.Kind != "pnpm" || plain(r.UI.Origin) != here {
+			return fmt.Errorf("its web interface was made by %.40q of %+v, here by pnpm of %+v", r.UI.Kind, plain(r.UI.Origin), here)
+		}
+	}
+	return nil
+}
+
+// toolchains holds what ran against the pins, for one of the platforms that they
+// are of.
+func toolchains(r artifact.Record, rec *recipes.Recipe, d *recipes.Distribution) error {
+	said := slices.Clone(r.Toolchains)
+	for i := range said {
+		said[i].Zip = nil
+	}
+	pin, _ := d.Toolchains.FindGo(rec.Lock.Go)
+	for host := range pin.Hosts {
+		if here, err := pinned(rec, &toolchain.Box{Pins: &d.Toolchains, Host: host}); err == nil && slices.Equal(said, here) {
+			return nil
+		}
+	}
+	return fmt.Errorf("what ran, %.300v, is not what distribution.yaml pins", said)
+}
+
+// pinned are the tools that a recipe needs, by name.
+func pinned(rec *recipes.Recipe, box *toolchain.Box) ([]artifact.Tool, error) {
+	golang, err := box.PinnedGo(rec.Lock.Go)
+	if err != nil || rec.UI == nil || rec.UI.Pnpm == nil {
+		return []artifact.Tool{golang}, err
+	}
+	node, err := box.PinnedNode(rec.UI.Pnpm.Node)
+	if err != nil {
+		return nil, err
+	}
+	pnpm, err := box.PinnedPnpm(rec.UI.Pnpm.Pnpm)
+	return []artifact.Tool{golang, node, pnpm}, err
+}
+
+// compiled holds how the compiler ran, and what every binary says of itself,
+// against the recipe.
+func compiled(r artifact.Record, rec *recipes.Recipe, d *recipes.Distribution) error {
+	t := gobuild.Target{Platform: r.Platform, Variant: r.Variant}
+	args, env := gobuild.Invocation(rec, d, t)
+	switch {
+	case !slices.Equal(r.Build.Args, args):
+		return fmt.Errorf("the compiler was run as %.500q, here it is as %.500q", r.Build.Args, args)
+	case !slices.Equal(r.Build.Env, env):
+		return fmt.Errorf("the compiler's environment was %.500q, here it is %.500q", r.Build.Env, env)
+	case len(r.Binaries) != len(rec.Binaries):
+		return fmt.Errorf("it has %d binaries, the recipe %d", len(r.Binaries), len(rec.Binaries))
+	}
+	for i, b := range r.Binaries {
+		if i > 0 && r.Binaries[i-1].Name >= b.Name {
+			return fmt.Errorf("binary %.80q is there twice or out of order", b.Name)
+		}
+		if err := gobuild.CheckBinary(b, rec, r.Patched, t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// own holds the files of this distribution that the archive carries against those
+// of the recipe's folder.
+func own(r artifact.Record, rec *recipes.Recipe) error {
+	for _, m := range rec.Members(r.Platform, r.Variant) {
+		if m.Own == "" {
+			continue
+		}
+		data, err := fs.ReadFile(rec.Dir, m.Own)
+		if err != nil {
+			return err
+		}
+		i := slices.IndexFunc(r.Members, func(f artifact.File) bool { return path.Base(f.Name) == m.As && path.Dir(path.Dir(f.Name)) == "." })
+		if i < 0 || r.Members[i].Digest != artifact.DigestBytes(data) {
+			return fmt.Errorf("its %s is not the one of recipes/%s/%s", m.As, rec.Name, m.Own)
+		}
+	}
+	return nil
+}
+
+// HoldImage holds what was observed of an image against its recipe in this
+// checkout. Of the artifacts that it was made of see Hold.
+func HoldImage(i artifact.Image, rec *recipes.Recipe, d *recipes.Distribution) error {
+	var roots artifact.Module
+	if d.Roots != nil {
+		roots = artifact.Module{Path: d.Roots.Module, Version: d.Roots.Version, Sum: d.Roots.Sum, Zip: &d.Roots.Zip}
+	}
+	err := errors.Join(
+		same("the component", i.Component, rec.Name),
+		same("its version", i.Version, rec.FullVersion(d, i.Variant)),
+		same("its file name", i.Name, artifact.ImageName(rec.Name, rec.FullVersion(d, i.Variant))),
+		same("its time", fmt.Sprint(i.Epoch), fmt.Sprint(rec.Released.Unix())),
+	)
+	for _, p := range i.Platforms {
+		if !rec.Builds(p.Platform) {
+			err = errors.Join(err, fmt.Errorf("%s is no platform of the recipe", p.Platform))
+		}
+	}
+	if !reflect.DeepEqual(i.Roots, roots) {
+		err = errors.Join(err, fmt.Errorf("its roots are %+v, here they are %+v", plain(i.Roots), plain(roots)))
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w: %w: make it from this commit, or take it anew", i.Name, ErrObserved, err)
+	}
+	return nil
+}
