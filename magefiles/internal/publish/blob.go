@@ -19,7 +19,7 @@ import (
 // It is opened for nothing else.
 type blob struct {
 	v1.Descriptor
-	open func() io.Reader
+	open func() (io.ReadCloser, error)
 	sent atomic.Bool
 }
 
@@ -32,13 +32,13 @@ func (b *blob) MediaType() (types.MediaType, error)  { return b.Descriptor.Media
 func (b *blob) Uncompressed() (io.ReadCloser, error) { return nil, errors.ErrUnsupported }
 func (b *blob) Compressed() (io.ReadCloser, error) {
 	b.sent.Store(true)
-	return io.NopCloser(b.open()), nil
+	return b.open()
 }
 
 // inMemory is a blob of these bytes.
 func inMemory(mediaType string, data []byte) *blob {
 	d := v1.Descriptor{MediaType: types.MediaType(mediaType), Digest: hashOf(artifact.DigestBytes(data)), Size: int64(len(data))}
-	return &blob{Descriptor: d, open: func() io.Reader { return bytes.NewReader(data) }}
+	return &blob{Descriptor: d, open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(data)), nil }}
 }
 
 // A held reader ends with an error if what it read is not what was wanted, and

@@ -18,6 +18,7 @@ import (
 	"palisade/attestations/intoto"
 	"palisade/attestations/ocilayout"
 	"palisade/attestations/provenance"
+	"palisade/attestations/vex"
 	"palisade/magefiles/internal/dist"
 )
 
@@ -38,6 +39,7 @@ var kinds = []struct {
 	{dist.CarriedDocument, intoto.SPDX, true},
 	{dist.CarriedProvenance, provenance.PredicateType, true},
 	{dist.CarriedTestResult, intoto.TestResult, false},
+	{dist.CarriedVEX, vex.PredicateType, false},
 }
 
 // A subject is a manifest, and what is attached to it.
@@ -98,7 +100,7 @@ func bundles(in reader, records []artifact.Record, l *layout) ([]subject, error)
 			_, err = s.take(in, dist.Bundle(dist.Provenance(r)), "provenance of "+r.Name, provenance.PredicateType, first(r))
 		}
 		if err == nil {
-			err = s.audited(in, r)
+			err = s.signedToo(in, r)
 		}
 		if err != nil {
 			return nil, err
@@ -159,11 +161,17 @@ func (s *subject) takeRebuilds(in reader, statement []byte) error {
 	return s.attachRebuilt(all, [][]byte{statement}, in.image.Epoch)
 }
 
-// audited refuses an image whose audit is there, and not signed as of the image.
-func (s *subject) audited(in reader, r artifact.Record) error {
-	bundle := dist.ImageBundle(in.image, s.digest, dist.CarriedTestResult)
-	if in.has(dist.TestResult(r)) && !in.has(bundle) {
-		return fmt.Errorf("%w: there is %s, and %s is missing: run mage sign", ErrUnsigned, dist.TestResult(r), bundle)
+// signedToo refuses an image of whose archive an audit is there, or an OpenVEX
+// document, that is not signed as of the image.
+func (s *subject) signedToo(in reader, r artifact.Record) error {
+	for _, one := range []struct {
+		carried dist.Carried
+		said    string
+	}{{dist.CarriedTestResult, dist.TestResult(r)}, {dist.CarriedVEX, dist.VEX(r)}} {
+		bundle := dist.ImageBundle(in.image, s.digest, one.carried)
+		if in.has(one.said) && !in.has(bundle) {
+			return fmt.Errorf("%w: there is %s, and %s is missing: run mage sign", ErrUnsigned, one.said, bundle)
+		}
 	}
 	return nil
 }
@@ -236,11 +244,10 @@ func statementIn(data []byte) (intoto.Statement, error) {
 	return intoto.Parse(b.Envelope.Payload)
 }
 
-// The empty configuration that the manifest of a bundle has
-// (image-spec, "Guidance for an Empty Descriptor").
+// The empty configuration that the manifest of a bundle has.
 const (
-	emptyType = "application/vnd.oci.empty.v1+json"
-	empty     = "{}"
+	emptyType = ocilayout.EmptyType
+	empty     = ocilayout.Empty
 )
 
 // attach makes the manifest by which a registry carries a bundle, byte for byte

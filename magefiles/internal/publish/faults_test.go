@@ -91,7 +91,7 @@ func TestFaults(t *testing.T) {
 			if tagged := slices.Contains(before, "PUT manifests/"+version); tagged != (tt.want == nil) {
 				t.Errorf("tagged: %t, of %q", tagged, before)
 			}
-			s.spoil(nil)
+			s.mend()
 			mustPublish(t, s.options(), r)
 			for _, again := range s.heard("PUT") {
 				if strings.Contains(again, "manifests/sha256:") && slices.Contains(before, again) {

@@ -100,7 +100,7 @@ func TestBreaksAnywhere(t *testing.T) {
 						panic(http.ErrAbortHandler)
 					})
 					_, err := Publish(context.Background(), s.options(), r.dir)
-					s.spoil(nil)
+					s.mend()
 					if (err == nil) != tt.once {
 						t.Errorf("broken at request %d of %d: %v", at, requests, err)
 					}

@@ -29,6 +29,23 @@
 // makes it, but for the time it is said to be created at, which is the image's
 // epoch: so that the same bundle is the same manifest whenever it is pushed.
 //
+// # Files
+//
+// The files of a release (Release) go to REGISTRY/release, in the form of package
+// consume, and into a directory, as the folder vVERSION; the index of releases
+// (Index) lies beside them, under the tag "index" and as releases.json. Whoever calls
+// keeps the order: everything under no tag, verified by its digest as a consumer
+// would (Options.Before); then the tags and the folder; and the index last, which is
+// what makes a release one.
+//
+// A version is of one content for ever: of another ErrTag tells. That more is said of
+// the same files moves the tag in a registry; a folder is never changed. An index
+// takes the place of the one that it follows, and no other's (ErrIndex): so of two
+// who release at once, the second is told. As no registry changes a tag only if it
+// still is what it was, both may find the same one there; the one whose index it is
+// not in the end finds that out by looking again, or, if the other came later, when
+// what was published is verified. A directory is locked meanwhile.
+//
 // # Rebuilders
 //
 // What others attest who built an image again (package attestations/rebuild) is
@@ -61,7 +78,6 @@ import (
 	"net/http"
 	"os"
 	"slices"
-	"strings"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
@@ -93,6 +109,9 @@ type Options struct {
 	Transport  http.RoundTripper                // nil for one of registry's
 	Pause      registry.Pause                   // nil for a timer
 	Note       func(format string, args ...any) // is told what happens; may be nil
+	// Before is called when all of every image is in the registry, and no tag names
+	// it: an error, and none will. It may be nil.
+	Before func(ctx context.Context, images []Published) error
 }
 
 // validate refuses trust by which nothing could be opened. There need be no
@@ -169,6 +188,15 @@ func publish(ctx context.Context, o Options, root *os.Root) (Report, error) {
 			return Report{}, fmt.Errorf("%s: %w", p.image.Name, err)
 		}
 	}
+	if o.Before != nil {
+		var there []Published
+		for _, p := range pushes {
+			there = append(there, p.done())
+		}
+		if err := o.Before(ctx, there); err != nil {
+			return Report{}, err
+		}
+	}
 	var report Report
 	for _, p := range pushes {
 		if err := p.tag(ctx); err != nil {
@@ -222,9 +250,7 @@ func prepare(ctx context.Context, o Options, root *os.Root, i artifact.Image, re
 	}
 	p := &push{image: i, layout: l, overwrite: o.Overwrite, note: o.Note}
 	if p.attached, err = bundles(reader{root, i, o}, records, l); err == nil {
-		p.to, err = registry.Connect(ctx, strings.TrimSuffix(o.Registry, "/")+"/"+i.Component, registry.Options{
-			Keychain: o.Keychain, Transport: o.Transport, Write: true, Pause: o.Pause,
-		})
+		err = p.connect(ctx, o, i.Component)
 	}
 	if err == nil {
 		_, err = name.NewTag(p.to.Name().Name()+":"+i.Version, name.StrictValidation)

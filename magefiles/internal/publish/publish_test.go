@@ -139,6 +139,14 @@ func TestRefusals(t *testing.T) {
 			r.write(t, "beacon-1.2.0-palisade.1.linux-arm64.tar.gz.test-result.json", []byte("{}"))
 			remove(r.bundle(child, "test-result"))(t, r)
 		}, ErrUnsigned},
+		{"an OpenVEX document that is not signed", func(t *testing.T, r *release) {
+			r.write(t, "beacon-1.2.0-palisade.1.linux-arm64.tar.gz.vex.json", []byte("{}"))
+			remove(r.bundle(child, "vex"))(t, r)
+		}, ErrUnsigned},
+		{"no OpenVEX document", remove(whole.bundle(child, "vex")), nil},
+		{"an OpenVEX document about another digest", func(t *testing.T, r *release) {
+			r.sign(t, r.bundle(child, "vex"), "https://openvex.dev/ns", "beacon", r.image.Index)
+		}, ErrMismatch},
 		{"a statement about another digest", func(t *testing.T, r *release) {
 			r.sign(t, r.bundle(child, "signature"), kinds[0].predicateType, "beacon", r.image.Index)
 		}, ErrMismatch},

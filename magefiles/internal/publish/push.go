@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"sync/atomic"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -20,22 +21,35 @@ import (
 // atOnce is how many blobs of an image are sent at a time.
 const atOnce = 4
 
-// A push is an image on its way.
-type push struct {
-	image     artifact.Image
-	layout    *layout
-	attached  []subject // the index first
-	to        *registry.Repository
-	pusher    *remote.Pusher
-	overwrite bool
-	note      func(string, ...any)
+// A sender sends to one repository.
+type sender struct {
+	to     *registry.Repository
+	pusher *remote.Pusher
 
 	sent  atomic.Int64
 	bytes atomic.Int64
 }
 
-func (p *push) ready(ctx context.Context) (err error) {
-	p.pusher, err = remote.NewPusher(p.to.Remote(ctx)...)
+// A push is an image on its way.
+type push struct {
+	sender
+	image     artifact.Image
+	layout    *layout
+	attached  []subject // the index first
+	overwrite bool
+	note      func(string, ...any)
+}
+
+// connect connects to a repository below the registry.
+func (s *sender) connect(ctx context.Context, o Options, name string) (err error) {
+	s.to, err = registry.Connect(ctx, strings.TrimSuffix(o.Registry, "/")+"/"+name, registry.Options{
+		Keychain: o.Keychain, Transport: o.Transport, Write: true, Pause: o.Pause,
+	})
+	return err
+}
+
+func (s *sender) ready(ctx context.Context) (err error) {
+	s.pusher, err = remote.NewPusher(s.to.Remote(ctx)...)
 	return err
 }
 
@@ -101,14 +115,14 @@ func (p *push) content(ctx context.Context) error {
 func (p *push) fromLayout(descriptors []v1.Descriptor) []*blob {
 	var all []*blob
 	for _, d := range descriptors {
-		all = append(all, &blob{Descriptor: d, open: func() io.Reader { return p.layout.open(digestOf(d.Digest)) }})
+		all = append(all, &blob{Descriptor: d, open: func() (io.ReadCloser, error) { return io.NopCloser(p.layout.open(digestOf(d.Digest))), nil }})
 	}
 	return all
 }
 
 // blobs sends those that are not there. Each is sent once, though several
 // bundles have the same configuration.
-func (p *push) blobs(ctx context.Context, all []*blob) error {
+func (s *sender) blobs(ctx context.Context, all []*blob) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(atOnce)
 	begun := map[v1.Hash]bool{}
@@ -118,12 +132,12 @@ func (p *push) blobs(ctx context.Context, all []*blob) error {
 		}
 		begun[b.Descriptor.Digest] = true
 		group.Go(func() error {
-			err := p.to.Try(ctx, fmt.Sprintf("sending the blob %s to %s", b.Descriptor.Digest, p.to.Name()), func(ctx context.Context) error {
-				return p.pusher.Upload(ctx, p.to.Name(), b)
+			err := s.to.Try(ctx, fmt.Sprintf("sending the blob %s to %s", b.Descriptor.Digest, s.to.Name()), func(ctx context.Context) error {
+				return s.pusher.Upload(ctx, s.to.Name(), b)
 			})
 			if err == nil && b.sent.Load() {
-				p.sent.Add(1)
-				p.bytes.Add(b.Descriptor.Size)
+				s.sent.Add(1)
+				s.bytes.Add(b.Descriptor.Size)
 			}
 			return err
 		})
@@ -132,16 +146,16 @@ func (p *push) blobs(ctx context.Context, all []*blob) error {
 }
 
 // put sends a manifest under a tag or its digest.
-func (p *push) put(ctx context.Context, reference string, d document) error {
-	ref := p.to.Name().Tag(reference)
-	err := p.to.Try(ctx, fmt.Sprintf("sending the manifest %s to %s", reference, p.to.Name()), func(ctx context.Context) error {
+func (s *sender) put(ctx context.Context, reference string, d document) error {
+	ref := s.to.Name().Tag(reference)
+	err := s.to.Try(ctx, fmt.Sprintf("sending the manifest %s to %s", reference, s.to.Name()), func(ctx context.Context) error {
 		if reference == d.digest.String() {
-			return p.pusher.Put(ctx, p.to.Name().Digest(reference), d)
+			return s.pusher.Put(ctx, s.to.Name().Digest(reference), d)
 		}
-		return p.pusher.Put(ctx, ref, d)
+		return s.pusher.Put(ctx, ref, d)
 	})
 	if err == nil {
-		p.sent.Add(1)
+		s.sent.Add(1)
 	}
 	return err
 }
@@ -227,8 +241,8 @@ func (p *push) missing(ctx context.Context, s subject) ([]attachment, error) {
 }
 
 // seen reports whether the registry gives a manifest for its digest.
-func (p *push) seen(ctx context.Context, d document) (bool, error) {
-	_, err := p.to.Manifest(ctx, d.digest.String())
+func (s *sender) seen(ctx context.Context, d document) (bool, error) {
+	_, err := s.to.Manifest(ctx, d.digest.String())
 	if errors.Is(err, registry.ErrNotFound) {
 		return false, nil
 	}
@@ -261,9 +275,5 @@ func (p *push) tag(ctx context.Context) error {
 	if err := p.put(ctx, p.image.Version, p.layout.index); err != nil {
 		return err
 	}
-	m, err := p.to.Manifest(ctx, p.image.Version)
-	if err == nil && m.Digest != p.image.Index {
-		err = fmt.Errorf("%w: %s:%s was made %s, and is %s now: somebody else publishes there", ErrTag, p.to.Name(), p.image.Version, p.image.Index, m.Digest)
-	}
-	return err
+	return p.names(ctx, p.image.Version, p.image.Index, ErrTag)
 }

@@ -81,7 +81,7 @@ func (o Options) attachRebuilds(ctx context.Context, reference, dir string) (Reb
 		return Rebuilt{}, err
 	}
 	done := Rebuilt{Repository: image.Name().Name(), Index: index}
-	p := &push{to: image.Repository, note: o.Note}
+	p := &push{sender: sender{to: image.Repository}, note: o.Note}
 	if err := p.ready(ctx); err != nil {
 		return done, err
 	}

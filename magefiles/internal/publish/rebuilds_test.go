@@ -205,7 +205,7 @@ func TestRebuildsFull(t *testing.T) {
 		if sent := s.heard("PUT", "POST"); errors.Is(want, registry.ErrTooLarge) && len(sent) > 0 {
 			t.Errorf("sent %q", sent)
 		}
-		s.spoil(nil)
+		s.mend()
 	}
 }
 

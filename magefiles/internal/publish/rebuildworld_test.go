@@ -219,7 +219,7 @@ func (s *server) attach(t testing.TB, d artifact.Digest, data []byte, created in
 		t.Fatal(err)
 	}
 	one.attached = []attachment{a}
-	p := &push{to: to, note: func(string, ...any) {}}
+	p := &push{sender: sender{to: to}, note: func(string, ...any) {}}
 	if err := errors.Join(p.ready(context.Background()), p.attach(context.Background(), one)); err != nil {
 		t.Fatal(err)
 	}

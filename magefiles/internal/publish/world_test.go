@@ -32,6 +32,9 @@ import (
 
 const epoch = 1700000000
 
+// imageDocument is the bill of materials of the image.
+const imageDocument = `{"spdxVersion":"SPDX-2.3"}`
+
 // A release is a signed one on disk, of one image for two platforms.
 type release struct {
 	dir    string
@@ -84,7 +87,7 @@ func (r *release) build(t testing.TB, content string, arches []string) {
 		Name: artifact.ImageName("beacon", version), Size: int64(len(file)), Digest: artifact.DigestBytes(file), Component: "beacon", Version: version, Variant: "hardened",
 		Epoch: epoch, Index: built.Index, Roots: artifact.Module{Path: "example.org/roots", Version: "v0.1.0", Sum: "h1:y"}, Platforms: built.Platforms,
 	}
-	r.image.Documents = []artifact.File{{Name: r.image.Name + ".spdx.json", Size: 2, Digest: artifact.DigestBytes([]byte("{}"))}}
+	r.image.Documents = []artifact.File{{Name: r.image.Name + ".spdx.json", Size: int64(len(imageDocument)), Digest: artifact.DigestBytes([]byte(imageDocument))}}
 	m.Images = []artifact.Image{r.image}
 	index, err := m.Encode()
 	if err != nil {
@@ -206,7 +209,8 @@ type server struct {
 	referrers bool
 	registry  http.Handler
 	mu        sync.Mutex
-	log       []string // "PUT manifests/1.2.0": what the registry did
+	answering sync.RWMutex // read-locked by each request until it is answered
+	log       []string     // "PUT manifests/1.2.0": what the registry did
 	// fault answers in place of the registry, if it returns true.
 	fault func(w http.ResponseWriter, q *http.Request) bool
 }
@@ -215,6 +219,8 @@ func newServer(t testing.TB, referrers bool) *server {
 	t.Helper()
 	s := &server{referrers: referrers, registry: registry.New(registry.Logger(log.New(io.Discard, "", 0)), registry.WithReferrersSupport(referrers))}
 	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		s.answering.RLock()
+		defer s.answering.RUnlock()
 		s.mu.Lock()
 		fault := s.fault
 		s.mu.Unlock()
@@ -236,7 +242,8 @@ func (s *server) handle(w http.ResponseWriter, q *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if q.URL.Path != "/v2/" && seen.code < 400 {
-		s.log = append(s.log, q.Method+" "+strings.TrimPrefix(q.URL.Path, "/v2/palisade/beacon/"))
+		path := strings.TrimPrefix(strings.TrimPrefix(q.URL.Path, "/v2/palisade/beacon/"), "/v2/palisade/release/")
+		s.log = append(s.log, q.Method+" "+path)
 	}
 }
 
@@ -244,6 +251,16 @@ func (s *server) spoil(fault func(http.ResponseWriter, *http.Request) bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.fault = fault
+}
+
+// mend ends the fault, every connection, and what is still being answered to a client
+// that has gone: a registry may keep what it was sent after the sender gave up. No
+// fault can call it.
+func (s *server) mend() {
+	s.CloseClientConnections()
+	s.answering.Lock()
+	defer s.answering.Unlock()
+	s.spoil(nil)
 }
 
 type status struct {
