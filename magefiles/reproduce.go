@@ -14,8 +14,8 @@ import (
 // registry, from its provenance alone and in other surroundings, once it has been
 // verified; compares every byte; and signs that it was rebuilt. What differs is
 // explained, and status 3.
-func Reproduce(ctx context.Context, path, image, policy, key, trustedRoot, repository, output *string, sign *bool) error {
-	req, err := command.NewReproduceRequest(path, image, policy, key, trustedRoot, repository, output, sign)
+func Reproduce(ctx context.Context, path, image, policy, key, trustedRoot, repository, output, index, seen, version *string, sign *bool) error {
+	req, err := command.NewReproduceRequest(path, image, policy, key, trustedRoot, repository, output, index, seen, version, sign)
 	if err == nil {
 		err = command.Reproduce(ctx, req)
 	}

@@ -66,7 +66,7 @@ func Audit(ctx context.Context, req AuditRequest) error {
 		default:
 			put = func(data []byte) error { return putBeside(ctx, cfg, s, out, data) }
 		}
-		passed, err := auditOne(ctx, subject, settings, put)
+		passed, err := auditOne(ctx, os.Stdout, subject, settings, put)
 		if err != nil {
 			return err
 		}
@@ -105,13 +105,13 @@ func writeFile(name string, data []byte) error {
 	})
 }
 
-// auditOne prints the findings of one subject as they come and hands its result
-// to put, unless that is nil.
-func auditOne(ctx context.Context, subject audit.Subject, settings audit.Settings, put func([]byte) error) (passed bool, err error) {
+// auditOne prints the findings of one subject to out as they come and hands its
+// result to put, unless that is nil.
+func auditOne(ctx context.Context, out io.Writer, subject audit.Subject, settings audit.Settings, put func([]byte) error) (passed bool, err error) {
 	count := map[audit.Status]int{}
 	findings, err := audit.Run(ctx, subject, settings, func(f audit.Finding) {
 		count[f.Status]++
-		fmt.Fprintf(os.Stdout, "%s %-24s %s  %s\n", subject.Component, f.Check, f.Status, f.Observation)
+		fmt.Fprintf(out, "%s %-24s %s  %s\n", subject.Component, f.Check, f.Status, f.Observation)
 	})
 	if err != nil {
 		return false, err
@@ -120,7 +120,7 @@ func auditOne(ctx context.Context, subject audit.Subject, settings audit.Setting
 	if subject.Variant != "" {
 		name += " " + subject.Variant
 	}
-	fmt.Fprintf(os.Stdout, "%s %s: %d passed, %d failed, %d skipped\n", name, subject.Digest, count[audit.Pass], count[audit.Fail], count[audit.Skip])
+	fmt.Fprintf(out, "%s %s: %d passed, %d failed, %d skipped\n", name, subject.Digest, count[audit.Pass], count[audit.Fail], count[audit.Skip])
 	if put == nil {
 		return audit.Passed(findings), nil
 	}

@@ -56,3 +56,26 @@ func TestCredentials(t *testing.T) {
 		t.Error("who signs later has no password")
 	}
 }
+
+// What DOCKER_AUTH_CONFIG says is known in a home that has no file of docker's, and
+// of no other registry.
+func TestCredentialsOfAVariable(t *testing.T) {
+	t.Setenv("HOME", t.TempDir())
+	for _, name := range []string{"DOCKER_CONFIG", "REGISTRY_AUTH_FILE", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR"} {
+		t.Setenv(name, "")
+	}
+	t.Setenv("DOCKER_AUTH_CONFIG", `{"auths":{"registry.example":{"auth":"YWxpOm9wZW4gc2VzYW1l"}}}`)
+	for registry, want := range map[string]string{"registry.example": "ali open sesame", "other.example": " "} {
+		repository, err := name.NewRepository(registry + "/palisade")
+		if err != nil {
+			t.Fatal(err)
+		}
+		auth, err := authn.Resolve(t.Context(), credentials, repository)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := authn.Authorization(t.Context(), auth); err != nil || got.Username+" "+got.Password != want {
+			t.Errorf("%s: %+v, %v", registry, got, err)
+		}
+	}
+}

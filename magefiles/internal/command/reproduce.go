@@ -38,10 +38,11 @@ type ReproduceRequest struct {
 }
 
 // NewReproduceRequest takes flags, as NewVerifyRequest does.
-func NewReproduceRequest(path, image, policy, key, trustedRoot, repository, output *string, sign *bool) (req ReproduceRequest, err error) {
+func NewReproduceRequest(path, image, policy, key, trustedRoot, repository, output, index, seen, version *string, sign *bool) (req ReproduceRequest, err error) {
 	err = take(
 		flag{"path", path, &req.Path}, flag{"image", image, &req.Image}, flag{"policy", policy, &req.Policy}, flag{"key", key, &req.Key},
 		flag{"trustedRoot", trustedRoot, &req.TrustedRoot}, flag{"repository", repository, &req.Repository}, flag{"output", output, &req.Folder},
+		flag{"index", index, &req.Index}, flag{"seen", seen, &req.Seen}, flag{"version", version, &req.Version},
 	)
 	req.Sign = sign == nil || *sign
 	return req, err

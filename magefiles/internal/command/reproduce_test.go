@@ -19,14 +19,14 @@ import (
 
 func TestNewReproduceRequest(t *testing.T) {
 	given, empty, no := "x", "", false
-	req, err := NewReproduceRequest(nil, &given, nil, nil, nil, &given, &given, nil)
+	req, err := NewReproduceRequest(nil, &given, nil, nil, nil, &given, &given, nil, nil, &given, nil)
 	if err != nil || req.Image != given || req.Repository != given || req.Folder != given || req.Output != "" || !req.Sign {
 		t.Errorf("got %+v, %v", req, err)
 	}
-	if req, err = NewReproduceRequest(&given, nil, nil, nil, nil, nil, nil, &no); err != nil || req.Sign || req.Path != given {
+	if req, err = NewReproduceRequest(&given, nil, nil, nil, nil, nil, nil, nil, nil, nil, &no); err != nil || req.Sign || req.Path != given {
 		t.Errorf("got %+v, %v", req, err)
 	}
-	if _, err := NewReproduceRequest(nil, nil, nil, nil, nil, nil, &empty, nil); status(err) != 2 || !strings.Contains(err.Error(), "-output= is empty") {
+	if _, err := NewReproduceRequest(nil, nil, nil, nil, nil, nil, &empty, nil, nil, nil, nil); status(err) != 2 || !strings.Contains(err.Error(), "-output= is empty") {
 		t.Errorf("got %v", err)
 	}
 }

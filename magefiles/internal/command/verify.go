@@ -27,16 +27,21 @@ import (
 // of one that ships or else a file, by default "workstation"; Key is a file
 // with a public key in PEM, by default this user's; TrustedRoot is a file, by
 // default what PALISADE_TRUSTED_ROOT names. Output is "text", the default, or
-// "json". Summary is the file that a summary of what passed is written to.
-type VerifyRequest struct{ Path, Image, Policy, Key, TrustedRoot, Output, Summary string }
+// "json". Summary is the file that a summary of what passed is written to. The rest
+// is of freshness.
+type VerifyRequest struct {
+	Path, Image, Policy, Key, TrustedRoot, Output, Summary string
+	FreshRequest
+}
 
 // NewVerifyRequest takes flags, of which nil is one that was not given. One that
 // was given empty is refused: a variable that a script forgot to set must not
 // choose another release or a milder policy.
-func NewVerifyRequest(path, image, policy, key, trustedRoot, output, vsa *string) (req VerifyRequest, err error) {
+func NewVerifyRequest(path, image, policy, key, trustedRoot, output, vsa, index, seen, version *string) (req VerifyRequest, err error) {
 	err = take(
 		flag{"path", path, &req.Path}, flag{"image", image, &req.Image}, flag{"policy", policy, &req.Policy}, flag{"key", key, &req.Key},
 		flag{"trustedRoot", trustedRoot, &req.TrustedRoot}, flag{"output", output, &req.Output}, flag{"vsa", vsa, &req.Summary},
+		flag{"index", index, &req.Index}, flag{"seen", seen, &req.Seen}, flag{"version", version, &req.Version},
 	)
 	return req, err
 }
@@ -117,7 +122,10 @@ func prepare(cfg *config.Verifying, req VerifyRequest) (v verification, err erro
 	if v.policy, v.uri, err = choosePolicy(req.Policy); err != nil {
 		return v, err
 	}
-	v.trust, err = chooseTrust(cfg, v.policy, req.Key, req.TrustedRoot)
+	if v.trust, err = chooseTrust(cfg, v.policy, req.Key, req.TrustedRoot); err != nil {
+		return v, err
+	}
+	v.trust.Fresh, err = chooseIndex(req.FreshRequest, v.folder, v.policy)
 	return v, err
 }
 

@@ -98,13 +98,13 @@ func TestVerifyStatus(t *testing.T) {
 // An empty flag is not one that was left out.
 func TestNewVerifyRequest(t *testing.T) {
 	empty, some := "", "x"
-	if req, err := NewVerifyRequest(&some, nil, nil, &some, nil, nil, &some); err != nil || req != (VerifyRequest{Path: "x", Key: "x", Summary: "x"}) {
+	if req, err := NewVerifyRequest(&some, nil, nil, &some, nil, nil, &some, &some, nil, &some); err != nil || req != (VerifyRequest{Path: "x", Key: "x", Summary: "x", FreshRequest: FreshRequest{Index: "x", Version: "x"}}) {
 		t.Errorf("got %+v, %v", req, err)
 	}
-	for i, name := range []string{"path", "image", "policy", "key", "trustedRoot", "output", "vsa"} {
-		flags := make([]*string, 7)
+	for i, name := range []string{"path", "image", "policy", "key", "trustedRoot", "output", "vsa", "index", "seen", "version"} {
+		flags := make([]*string, 10)
 		flags[i] = &empty
-		if _, err := NewVerifyRequest(flags[0], flags[1], flags[2], flags[3], flags[4], flags[5], flags[6]); status(err) != 2 || !strings.Contains(err.Error(), "-"+name+"= is empty") {
+		if _, err := NewVerifyRequest(flags[0], flags[1], flags[2], flags[3], flags[4], flags[5], flags[6], flags[7], flags[8], flags[9]); status(err) != 2 || !strings.Contains(err.Error(), "-"+name+"= is empty") {
 			t.Errorf("%s: got %v with status %d", name, err, status(err))
 		}
 	}
