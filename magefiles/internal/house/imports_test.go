@@ -17,6 +17,9 @@ import (
 const (
 	module    = "palisade/"
 	internals = module + "magefiles/internal/"
+
+	// sigstoretest is for tests alone.
+	sigstoretest = module + "attestations/signing/sigstoretest"
 )
 
 // root is the checkout.
@@ -54,6 +57,8 @@ var rules = []rule{
 	{packages: "attestations/step", imports: []string{"attestations/artifact", "attestations/intoto", "attestations/provenance"}, never: []string{"os/exec", "plugin", module + "attestations/signing"}},
 	// That something was rebuilt is said and read here, and done and signed elsewhere.
 	{packages: "attestations/rebuild", imports: []string{"attestations/artifact", "attestations/bundle", "attestations/intoto", "attestations/provenance"}, never: []string{"os/exec", "plugin", module + "attestations/signing"}},
+	// Which releases there are is said and read here, and signed and published elsewhere.
+	{packages: "attestations/releases", imports: []string{"attestations/artifact", "attestations/intoto"}, never: []string{"os/exec", "plugin", module + "attestations/signing"}},
 	{packages: "attestations/*", imports: []string{"attestations/*"}, never: []string{"os/exec", "plugin"}},
 	{packages: "patches", imports: []string{"attestations/artifact"}, never: []string{"os/exec"}},
 	{packages: "recipes", imports: []string{"attestations/artifact"}, never: []string{"os/exec"}},
@@ -61,11 +66,12 @@ var rules = []rule{
 	{packages: "magefiles/internal/house"},
 	{packages: "magefiles/internal/stories"},
 	{packages: "magefiles/internal/e2e"},
+	{packages: "magefiles/internal/miniature"},
 	{packages: "magefiles/internal/proxytest", imports: []string{"recipes"}},
 
 	// The top of the house: what the targets call, and the order of the stages.
 	{packages: "magefiles", imports: []string{"magefiles/internal/command"}},
-	{packages: "magefiles/internal/command", imports: append(below, "magefiles/internal/audit", "magefiles/internal/diffoscope", "magefiles/internal/pipeline", "magefiles/internal/config", "magefiles/internal/console", "magefiles/internal/keys", "magefiles/internal/publish", "magefiles/internal/reproduce", "magefiles/internal/resultcache", "magefiles/internal/sign", "magefiles/internal/upstream", "attestations/*", "attestations/verify/*")},
+	{packages: "magefiles/internal/command", imports: append(below, "magefiles/internal/attest", "magefiles/internal/audit", "magefiles/internal/diffoscope", "magefiles/internal/pipeline", "magefiles/internal/config", "magefiles/internal/console", "magefiles/internal/consume", "magefiles/internal/handover", "magefiles/internal/keys", "magefiles/internal/notes", "magefiles/internal/publish", "magefiles/internal/release", "magefiles/internal/reproduce", "magefiles/internal/resultcache", "magefiles/internal/sign", "magefiles/internal/update", "magefiles/internal/upstream", "magefiles/internal/vuln", "attestations/*", "attestations/verify/*")},
 	{packages: "magefiles/internal/pipeline", imports: append(below, "magefiles/internal/buildkit", "magefiles/internal/config", "magefiles/internal/console", "attestations/*")},
 
 	// What builds takes values: neither the configuration nor the console, nor
@@ -76,8 +82,12 @@ var rules = []rule{
 	// another matter.
 	{packages: "magefiles/internal/keys", imports: []string{"magefiles/internal/config", "magefiles/internal/sign", "attestations/*", "attestations/signing/*"}},
 	{packages: "magefiles/internal/sign", imports: []string{"magefiles/internal/dist", "magefiles/internal/store", "attestations/*"}, never: []string{"os/exec", "plugin"}},
+	// What was published is fetched by strangers, in the form that it is written in.
+	{packages: "magefiles/internal/consume", imports: []string{"attestations/*", "attestations/verify/*"}, never: []string{"plugin", module + "attestations/signing"}},
+	// Attesting reads what was built and what it was built from. It has no key.
+	{packages: "magefiles/internal/attest", imports: append(below, "attestations/*"), never: []string{"plugin", module + "attestations/signing"}},
 	// Publishing needs no key, and builds nothing.
-	{packages: "magefiles/internal/publish", imports: []string{"magefiles/internal/dist", "attestations/*", "attestations/verify/*"}, never: []string{"plugin", module + "attestations/signing"}},
+	{packages: "magefiles/internal/publish", imports: []string{"magefiles/internal/consume", "magefiles/internal/dist", "magefiles/internal/store", "attestations/*", "attestations/verify/*"}, never: []string{"plugin", module + "attestations/signing"}},
 	// What is shared between machines is signed by whoever is handed over, and
 	// nothing of it is run.
 	{packages: "magefiles/internal/resultcache", imports: []string{"magefiles/internal/store", "attestations/*", "attestations/verify/*"}, never: []string{"plugin", internals + "config", internals + "sandbox"}},
@@ -87,12 +97,24 @@ var rules = []rule{
 	// Rebuilding reads what was verified, and signs nothing: whose word counts is
 	// known above.
 	{packages: "magefiles/internal/reproduce", imports: append(below, "magefiles/internal/diffoscope", "attestations/bundle", "attestations/intoto", "attestations/ocilayout", "attestations/provenance", "attestations/rebuild"), never: []string{"plugin", module + "attestations/policy", module + "attestations/signing"}},
+	// What is newer is asked for by the go command alone.
+	{packages: "magefiles/internal/update", imports: append(below, "attestations/page"), never: []string{"net/http", "plugin"}},
 	// What others released is read, and nothing of it is run.
 	{packages: "magefiles/internal/goprogram", std: true, never: []string{"os/exec"}},
 	{packages: "magefiles/internal/upstream", imports: []string{"attestations/artifact", "recipes", "magefiles/internal/goprogram"}, never: []string{"os/exec", "plugin"}},
 	// Where a command runs is nobody's matter but the pipeline's.
 	{packages: "magefiles/internal/buildkit", imports: []string{"attestations/artifact", "magefiles/internal/sandbox"}},
+	// What one machine gives the next is read by every step, of which most know
+	// nothing else of a release.
+	{packages: "magefiles/internal/handover", imports: []string{"attestations/artifact", "attestations/unpack", "magefiles/internal/store"}, never: []string{"os/exec", "plugin"}},
+	{packages: "magefiles/internal/release", imports: []string{"attestations/artifact", "magefiles/internal/checkout", "magefiles/internal/handover"}},
+	// Release notes are made of values alone.
+	{packages: "magefiles/internal/notes", imports: []string{"attestations/artifact", "attestations/page", "attestations/spdx", "attestations/vex"}, never: []string{"os/exec", "plugin"}},
+	// What a pipeline's files say is for tests to read.
+	{packages: "magefiles/internal/workflows"},
 	{packages: "magefiles/internal/audit", imports: []string{"attestations/artifact", "magefiles/internal/child"}},
+	// What is found is said here, and signed elsewhere.
+	{packages: "magefiles/internal/vuln", imports: append(below, "attestations/intoto", "attestations/unpack", "attestations/vex"), never: []string{"plugin", module + "attestations/signing"}},
 	{packages: "magefiles/internal/*", imports: below},
 }
 
@@ -178,10 +200,10 @@ func (r rule) broken(p listed, all map[string]listed) (why []string) {
 		if name, ours := strings.CutPrefix(imported, module); ours && !matches(r.imports, name) {
 			why = append(why, p.ImportPath+" imports "+imported)
 		}
-		if imported == module+"attestations/imagetest" {
+		if imported == module+"attestations/imagetest" || imported == sigstoretest || imported == internals+"miniature" {
 			why = append(why, p.ImportPath+" imports "+imported+" outside its tests")
 		}
-		if imported == "testing" && p.ImportPath != internals+"proxytest" {
+		if imported == "testing" && p.ImportPath != internals+"proxytest" && p.ImportPath != sigstoretest {
 			why = append(why, p.ImportPath+" imports testing outside its tests")
 		}
 	}
@@ -229,6 +251,7 @@ func TestImportsRefuses(t *testing.T) {
 		{ruleOf(t, "attestations/verify"), listed{ImportPath: module + "attestations/verify", Deps: []string{module + "attestations/signing"}}, "reaches palisade/attestations/signing"},
 		{ruleOf(t, "attestations/rebuild"), listed{ImportPath: module + "attestations/rebuild", Imports: []string{module + "attestations/policy"}}, "imports palisade/attestations/policy"},
 		{ruleOf(t, "attestations/imagediff"), listed{ImportPath: module + "attestations/imagediff", Imports: []string{module + "attestations/imagetest"}}, "outside its tests"},
+		{ruleOf(t, "magefiles/internal/keys"), listed{ImportPath: internals + "keys", Imports: []string{sigstoretest}}, "outside its tests"},
 		{ruleOf(t, "magefiles/internal/reproduce"), listed{ImportPath: internals + "reproduce", Imports: []string{module + "attestations/policy"}}, "imports palisade/attestations/policy"},
 		{ruleOf(t, "magefiles/internal/sign"), listed{ImportPath: internals + "sign", Deps: []string{"os/exec"}}, "reaches os/exec"},
 		{rules[len(rules)-1], listed{ImportPath: internals + "source", Imports: []string{internals + "config"}}, "imports palisade/magefiles/internal/config"},

@@ -27,6 +27,7 @@ var commands = map[string]command{
 	"publish":   func(ts *testscript.TestScript, neg bool, args []string) { serve(ts, args, true) },
 	"serve":     func(ts *testscript.TestScript, neg bool, args []string) { serve(ts, args, false) },
 	"hold":      hold,
+	"shut":      shut,
 	"poison":    poison,
 	"npm":       publishNPM,
 	"flip":      flip,
@@ -83,6 +84,13 @@ func hold(ts *testscript.TestScript, neg bool, args []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.held[module.Version{Path: path, Version: version}] = !neg
+}
+
+func shut(ts *testscript.TestScript, neg bool, args []string) {
+	w := worldOf(ts)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.shut[args[0]] = !neg
 }
 
 // flip changes one bit of a file in place, and makes no other change that

@@ -14,6 +14,7 @@
 //	serve M@V DIR            the same for the proxy alone
 //	npm P@V DIR              the npm registry has package P, which holds what is
 //	                         below DIR; its integrity is then $INTEGRITY
+//	shut M                   the proxy does not list the versions of module M
 //	hold M@V                 the proxy sends half of the module's zip file and waits
 //	poison N                 the registry for images changes one bit of every blob of more
 //	                         than N bytes that it sends
@@ -68,6 +69,7 @@ var built struct {
 	skip         string // why no story is told
 	root         string // of the repository
 	binary       string // the compiled magefiles
+	copied       string // what they were compiled from
 	cache        string // the user's, out of which toolchains and compiled packages are taken
 	distribution *recipes.Distribution
 	box          *toolchain.Box    // the user's toolchains
@@ -102,7 +104,7 @@ func prepared(m *testing.M) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	built.root, built.cache = cfg.Root, cfg.Cache
+	built.root, built.cache, built.copied = cfg.Root, cfg.Cache, filepath.Join(dir, "repository")
 	if built.binary, err = compile(cfg, dir); err != nil {
 		return 0, err
 	}

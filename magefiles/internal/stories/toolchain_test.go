@@ -19,7 +19,7 @@ func (w *world) find(all map[module.Version]packed, v module.Version) (packed, b
 	w.mu.Lock()
 	p, ok := all[v]
 	w.mu.Unlock()
-	if ok || v.Path != "golang.org/toolchain" {
+	if ok || v.Path != "golang.org/toolchain" || !strings.HasPrefix(v.Version, "v0.0.1-go"+goVersion()+".") {
 		return p, ok
 	}
 	p, err := goToolchain()

@@ -18,12 +18,14 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/registry"
 	"golang.org/x/mod/module"
+	"golang.org/x/mod/semver"
 	"golang.org/x/mod/sumdb"
 	"golang.org/x/mod/sumdb/dirhash"
 	"golang.org/x/mod/sumdb/note"
@@ -46,6 +48,7 @@ type world struct {
 	sent   map[module.Version]packed // by the proxy
 	known  map[module.Version]packed // says the checksum database
 	held   map[module.Version]bool
+	shut   map[string]bool   // modules whose versions the proxy does not list
 	npm    map[string][]byte // tarballs of the registry, by path
 	memory remembered
 
@@ -66,7 +69,7 @@ type worldKey struct{}
 var released = time.Date(2026, time.January, 2, 3, 4, 5, 0, time.UTC)
 
 func newWorld(work string) (*world, error) {
-	w := &world{work: work, sent: map[module.Version]packed{}, known: map[module.Version]packed{}, held: map[module.Version]bool{}, poisoned: -1, npm: map[string][]byte{}, end: make(chan struct{})}
+	w := &world{work: work, sent: map[module.Version]packed{}, known: map[module.Version]packed{}, held: map[module.Version]bool{}, shut: map[string]bool{}, poisoned: -1, npm: map[string][]byte{}, end: make(chan struct{})}
 	all, err := packAll()
 	if err != nil {
 		return nil, err
@@ -111,6 +114,10 @@ func (w *world) proxy(rw http.ResponseWriter, r *http.Request) {
 		http.NotFound(rw, r)
 		return
 	}
+	if file == "list" {
+		w.list(rw, path)
+		return
+	}
 	version, err := module.UnescapeVersion(strings.TrimSuffix(file, ext))
 	if err != nil {
 		http.NotFound(rw, r)
@@ -135,6 +142,25 @@ func (w *world) proxy(rw http.ResponseWriter, r *http.Request) {
 	default:
 		http.NotFound(rw, r)
 	}
+}
+
+// list names the versions of a module, the newest first, or refuses to.
+func (w *world) list(rw http.ResponseWriter, path string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var versions []string
+	for v := range w.sent {
+		if v.Path == path {
+			versions = append(versions, v.Version)
+		}
+	}
+	if len(versions) == 0 || w.shut[path] {
+		http.Error(rw, "not listed", http.StatusForbidden)
+		return
+	}
+	semver.Sort(versions)
+	slices.Reverse(versions)
+	_, _ = io.WriteString(rw, strings.Join(versions, "\n"))
 }
 
 // hold sends half of a zip file, says so by a file, and waits for the end of
