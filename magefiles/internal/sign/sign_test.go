@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -351,18 +352,12 @@ func TestInterrupted(t *testing.T) {
 	dir := built(t, "bell", "clock")
 	h, _ := hand(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	open, count := h.Open, 0
+	open := h.Open
 	h.Open = func(ctx context.Context) (signing.Signer, error) {
 		s, err := open(ctx)
-		return counting{s, func() {
-			if count++; count == 3 {
-				cancel()
-			}
-		}}, err
+		return &stopping{Signer: s, left: 3, stop: cancel}, err
 	}
-	if _, err := Release(ctx, dir, h); !errors.Is(err, context.Canceled) {
-		t.Errorf("got %v", err)
-	}
+	_, err := Release(ctx, dir, h)
 	bundles := 0
 	for name, text := range files(t, dir) {
 		if strings.HasSuffix(name, ".sigstore.json") {
@@ -377,18 +372,28 @@ func TestInterrupted(t *testing.T) {
 	}
 	h.Open = open
 	signed(t, dir, h, 7-bundles, bundles)
-	if bundles != 3 {
-		t.Errorf("%d bundles were made", bundles)
+	if bundles != 3 || !errors.Is(err, context.Canceled) {
+		t.Errorf("%d bundles were made: %v", bundles, err)
 	}
 }
 
-type counting struct {
+// stopping signs so often, one after the other, and has itself stopped then.
+type stopping struct {
 	signing.Signer
-	count func()
+	mu   sync.Mutex
+	left int
+	stop func()
 }
 
-func (c counting) Sign(ctx context.Context, content signing.Content) ([]byte, error) {
-	data, err := c.Signer.Sign(ctx, content)
-	c.count()
+func (s *stopping) Sign(ctx context.Context, content signing.Content) ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	data, err := s.Signer.Sign(ctx, content)
+	if s.left--; s.left == 0 {
+		s.stop()
+	}
 	return data, err
 }
