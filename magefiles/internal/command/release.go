@@ -20,7 +20,6 @@ import (
 	"palisade/magefiles/internal/keys"
 	"palisade/magefiles/internal/pipeline"
 	"palisade/magefiles/internal/release"
-	"palisade/magefiles/internal/store"
 	"palisade/magefiles/internal/vuln"
 	"palisade/recipes"
 )
@@ -28,9 +27,10 @@ import (
 // A StepRequest is what the steps of a release have in common. Plan is the file of
 // the plan, by default plan.json of PALISADE_RELEASE; From is what the step before
 // handed over, a file or a folder of such files, by default the folder out there.
-// With Digests, with commas between, the plan and every file that is taken has to
-// be one of these. Output is "text", the default, or "env": then nothing but
-// KEY=sha256:… is printed, for a CI to hand on.
+// Digests are KEY=sha256:…, with commas between, of the plan and of every file that is
+// taken, as handover.ParseDigests has them: each file has to be the one that its own
+// key names. Output is "text", the default, or "env": then nothing but KEY=sha256:… is
+// printed, for a CI to hand on.
 type StepRequest struct{ Plan, From, Digests, Output string }
 
 func (r *StepRequest) flags(plan, from, digests, output *string) []flag {
@@ -72,7 +72,7 @@ type step struct {
 	plan    release.Plan
 	digest  artifact.Digest // of the plan
 	request StepRequest
-	digests []artifact.Digest // nil if any will do
+	digests handover.Digests // nil if any will do
 }
 
 // openStep reads the plan and holds the checkout against it. shard is empty for a
@@ -86,8 +86,8 @@ func openStep(ctx context.Context, req StepRequest, name, shard string) (*step, 
 		return nil, err
 	}
 	s := &step{name: name, config: cfg, request: req}
-	if s.digests, err = parseDigests(req.Digests); err != nil {
-		return nil, err
+	if s.digests, err = handover.ParseDigests(req.Digests); err != nil {
+		return nil, fmt.Errorf("%w: -digests: %w", config.ErrUsage, err)
 	}
 	if err := s.readPlan(); err != nil {
 		return nil, err
@@ -97,22 +97,10 @@ func openStep(ctx context.Context, req StepRequest, name, shard string) (*step, 
 			return nil, fmt.Errorf("%w: -shard: %w", config.ErrUsage, err)
 		}
 	}
+	if err := s.knowsKeys(); err != nil {
+		return nil, err
+	}
 	return s, s.hold(ctx)
-}
-
-func parseDigests(list string) ([]artifact.Digest, error) {
-	if list == "" {
-		return nil, nil
-	}
-	var digests []artifact.Digest
-	for text := range strings.SplitSeq(list, ",") {
-		d, err := artifact.ParseDigest(text)
-		if err != nil {
-			return nil, fmt.Errorf("%w: -digests: %w: a step before this one has not said its digest, or another wrote it", config.ErrUsage, err)
-		}
-		digests = append(digests, d)
-	}
-	return digests, nil
 }
 
 // planFile is where the plan of a release lies.
@@ -131,8 +119,8 @@ func (s *step) readPlan() error {
 		return fmt.Errorf("reading the plan: %w", err)
 	}
 	s.digest = artifact.DigestBytes(data)
-	if s.digests != nil && !slices.Contains(s.digests, s.digest) {
-		return fmt.Errorf("reading the plan %s: %w: it is %s, which is none of -digests", name, handover.ErrDigest, s.digest)
+	if err := s.digests.Hold(handover.PlanKey, s.digest); err != nil {
+		return fmt.Errorf("reading the plan %s: %w", name, err)
 	}
 	if s.plan, err = release.ParsePlan(data); err != nil {
 		return fmt.Errorf("reading the plan %s: %w", name, err)
@@ -201,16 +189,6 @@ func (s *step) header(inputs ...*handover.File) handover.Header {
 	return h
 }
 
-// done reports whether the step was made already, of the same, and says so.
-func (s *step) done(ctx context.Context, h handover.Header) (bool, error) {
-	digest, ok := handover.Done(ctx, s.file(), h)
-	if !ok {
-		return false, nil
-	}
-	fmt.Fprintf(os.Stderr, "release:%s is done already, of the same plan: remove %s to have it done again\n", s, s.file())
-	return true, s.say(digest)
-}
-
 // String names the step for a person.
 func (s *step) String() string {
 	if s.shard == (handover.Shard{}) {
@@ -221,13 +199,9 @@ func (s *step) String() string {
 
 // say prints the digest of what is handed over.
 func (s *step) say(digest artifact.Digest) error {
-	key := s.name
-	if s.shard != (handover.Shard{}) {
-		key += fmt.Sprintf("_%d", s.shard.Number)
-	}
 	var err error
 	if s.request.Output == "env" {
-		_, err = fmt.Fprintf(os.Stdout, "%s=%s\n", key, digest)
+		_, err = fmt.Fprintf(os.Stdout, "%s=%s\n", handover.Key(s.name, s.shard), digest)
 	} else {
 		_, err = fmt.Fprintf(os.Stdout, "%s  %s\n", s.file(), digest)
 	}
@@ -257,120 +231,6 @@ func (s *step) hand(ctx context.Context, h handover.Header, work *os.Root, keep 
 		return err
 	}
 	return s.say(digest)
-}
-
-// work is the folder in which the step goes on where a former run of it, of the
-// same plan, has stopped. Nobody else works there until it is given back.
-func (s *step) work(ctx context.Context) (work *os.Root, leave func(), err error) {
-	fail := func(err error) (*os.Root, func(), error) {
-		return nil, nil, fmt.Errorf("preparing release:%s in %s: %w", s, s.config.Release, err)
-	}
-	dir := filepath.Join(s.config.Release, "work", strings.TrimSuffix(handover.Name(s.name, s.shard), ".tar"))
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fail(err)
-	}
-	unlock, err := store.LockFolder(ctx, dir)
-	if err != nil {
-		return fail(err)
-	}
-	root, err := os.OpenRoot(dir)
-	if err == nil {
-		err = s.begin(root)
-	}
-	if err != nil {
-		unlock()
-		return fail(err)
-	}
-	return root, func() { root.Close(); unlock() }, nil
-}
-
-// begun is the file that names the plan that a folder of work is of.
-const begun = ".plan"
-
-// begin empties a folder in which something else was made.
-func (s *step) begin(work *os.Root) error {
-	if said, err := work.ReadFile(begun); err == nil && string(said) == s.digest.String() {
-		return nil
-	}
-	entries, err := fs.ReadDir(work.FS(), ".")
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		if err := work.RemoveAll(e.Name()); err != nil {
-			return err
-		}
-	}
-	return store.WriteFile(filepath.Join(work.Name(), begun), 0o644, func(w io.Writer) error {
-		_, err := io.WriteString(w, s.digest.String())
-		return err
-	})
-}
-
-// inputs opens what an earlier step handed over: the file that -from names, or all
-// of that step's in the folder. Whoever calls closes them.
-func (s *step) inputs(ctx context.Context, of string) (files []*handover.File, err error) {
-	names, err := s.found(of)
-	if err != nil {
-		return nil, err
-	}
-	defer func() {
-		if err != nil {
-			closeAll(files)
-		}
-	}()
-	for _, name := range names {
-		f, err := handover.Open(ctx, name, handover.Want{Step: of, Plan: s.digest, Digests: s.digests})
-		if errors.Is(err, handover.ErrMalformed) {
-			err = fmt.Errorf("%w; hand it over again, or remove it", err)
-		}
-		if err != nil {
-			return files, err
-		}
-		files = append(files, f)
-		if h := f.Header(); h.Commit != s.plan.Commit || h.Tool != s.plan.Tool {
-			return files, fmt.Errorf("%w: %s was made of commit %s by the tool %s, and the plan is of %s and %s", release.ErrForeign, name, h.Commit, h.Tool, s.plan.Commit, s.plan.Tool)
-		}
-	}
-	if s.digests == nil {
-		fmt.Fprintf(os.Stderr, "release:%s takes what release:%s left here as it is: on another machine, say its digest with -digests\n", s, of)
-	}
-	return files, nil
-}
-
-func (s *step) found(of string) ([]string, error) {
-	from := s.request.From
-	if from == "" {
-		from = filepath.Join(s.config.Release, "out")
-	}
-	info, err := os.Stat(from)
-	switch {
-	case err == nil && !info.IsDir():
-		return []string{from}, nil
-	case err != nil && !errors.Is(err, fs.ErrNotExist):
-		return nil, err
-	}
-	pattern := of + ".tar"
-	if of == handover.Build || of == handover.Audit {
-		pattern = of + "-*.tar"
-		if s.shard != (handover.Shard{}) {
-			pattern = handover.Name(of, s.shard)
-		}
-	}
-	names, err := fs.Glob(os.DirFS(from), pattern) // not of a folder whose own name is a pattern
-	if err == nil && len(names) == 0 {
-		err = fmt.Errorf("%w: there is no %s in %s: run mage release:%s, or name what it handed over with -from=FILE|DIR", config.ErrUsage, pattern, from, of)
-	}
-	for i := range names {
-		names[i] = filepath.Join(from, names[i])
-	}
-	return names, err
-}
-
-func closeAll(files []*handover.File) {
-	for _, f := range files {
-		f.Close()
-	}
 }
 
 // pipeline is what makes those cells of the plan that keep says, with results in

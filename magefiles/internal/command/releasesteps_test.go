@@ -128,12 +128,13 @@ func TestTakeResults(t *testing.T) {
 	}
 }
 
-// A folder of work in which another plan was made begins anew.
+// A folder of work in which another plan was made begins anew; and any does on a
+// machine that is told digests, whatever it says of itself.
 func TestStepWork(t *testing.T) {
 	cfg := &config.Config{Release: t.TempDir()}
-	enter := func(plan string) []string {
+	enter := func(plan string, told handover.Digests) []string {
 		t.Helper()
-		s := &step{name: handover.Build, shard: handover.Shard{Number: 1, Of: 2}, config: cfg, digest: artifact.DigestBytes([]byte(plan))}
+		s := &step{name: handover.Build, shard: handover.Shard{Number: 1, Of: 2}, config: cfg, digest: artifact.DigestBytes([]byte(plan)), digests: told}
 		work, leave, err := s.work(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -151,27 +152,14 @@ func TestStepWork(t *testing.T) {
 		}
 		return names
 	}
+	told := handover.Digests{handover.PlanKey: artifact.DigestBytes(nil)}
 	for _, tt := range []struct {
 		plan string
+		told handover.Digests
 		want int // .plan, and dist of a former run
-	}{{"a", 1}, {"a", 2}, {"b", 1}, {"a", 1}, {"a", 2}} {
-		if got := enter(tt.plan); len(got) != tt.want {
-			t.Errorf("%s: it found %q", tt.plan, got)
-		}
-	}
-}
-
-func TestParseDigests(t *testing.T) {
-	d := artifact.DigestBytes(nil).String()
-	if got, err := parseDigests(d + "," + d); err != nil || len(got) != 2 {
-		t.Errorf("%v, %v", got, err)
-	}
-	if got, err := parseDigests(""); err != nil || got != nil {
-		t.Errorf("none: %v, %v", got, err)
-	}
-	for _, bad := range []string{",", d + ",", "," + d, d + ", " + d, "plan=" + d, d[1:]} {
-		if got, err := parseDigests(bad); !errors.Is(err, config.ErrUsage) {
-			t.Errorf("%q: %v, %v", bad, got, err)
+	}{{"a", nil, 1}, {"a", nil, 2}, {"b", nil, 1}, {"a", nil, 1}, {"a", nil, 2}, {"a", told, 1}, {"a", told, 1}, {"a", nil, 2}} {
+		if got := enter(tt.plan, tt.told); len(got) != tt.want {
+			t.Errorf("%s, told %v: it found %q", tt.plan, tt.told, got)
 		}
 	}
 }

@@ -3,6 +3,8 @@ package command
 import (
 	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -14,13 +16,14 @@ import (
 )
 
 // lookForVulnerabilities writes what is known of each archive beside it, and keeps
-// the snapshot of the database by which that was found: whoever signs looks again.
+// the snapshot of the database by which that was found: whoever signs looks again. It
+// is taken now: one that lies there was taken by nobody knows whom.
 func (s *step) lookForVulnerabilities(ctx context.Context, work *os.Root, database string) error {
 	if database == "" {
 		database = cmp.Or(s.config.VulnDB, vuln.Official)
 	}
-	if err := work.MkdirAll(handedBeside, 0o755); err != nil {
-		return err
+	if err := errors.Join(work.RemoveAll(handedDatabase), work.MkdirAll(handedBeside, 0o755)); err != nil {
+		return fmt.Errorf("taking a snapshot of the vulnerability database: %w", err)
 	}
 	return s.lookInto(work, func(o vuln.Options, dir, snapshot string) error {
 		o.Source, o.Client = database, &http.Client{Timeout: time.Minute}

@@ -214,9 +214,6 @@ func (h Header) Encode() ([]byte, error) {
 	if h.Files == nil {
 		h.Files = []artifact.File{}
 	}
-	if h.Files == nil {
-		h.Files = []artifact.File{}
-	}
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
 	enc.SetEscapeHTML(false)

@@ -97,7 +97,7 @@ func TestHandOver(t *testing.T) {
 	if err != nil || err2 != nil || !bytes.Equal(a, b) || digest != other || digest != artifact.DigestBytes(a) {
 		t.Fatalf("twice the same files: %s and %s, %v %v", digest, other, err, err2)
 	}
-	f, err := Open(t.Context(), file, Want{Build, plan, []artifact.Digest{plan, digest}})
+	f, err := Open(t.Context(), file, Want{Build, plan, Digests{"build_1": digest, "build_2": plan}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -275,7 +275,7 @@ func TestNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, err := Open(t.Context(), file, Want{Audit, plan, []artifact.Digest{digest}})
+	f, err := Open(t.Context(), file, Want{Audit, plan, Digests{Key(Audit, h.Shard): digest}})
 	if err != nil {
 		t.Fatal(err)
 	}

