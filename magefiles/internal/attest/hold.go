@@ -8,7 +8,8 @@
 // time, upstream's module and every module that is linked, by go.sum; what was
 // changed, by patched.sum and the patches one by one; which web interface there is
 // and what brought it; the toolchains, by their pins; the command and the
-// environment of the compiler; the files of this distribution in the archive. Package
+// environment of the compiler; what the archive carries, each file once and with its
+// mode, and of those of this distribution the contents. Package
 // palisade/attestations/verify then looks into the archive, whose binaries have to
 // say the same of themselves.
 //
@@ -16,8 +17,8 @@
 // that source and no other, what the sandboxes said of themselves, the state of
 // caches, the times; which npm packages were installed and files of the machine
 // seen for a web interface, and what is embedded in it; the digests of zip files;
-// and the bytes of whatever upstream's source becomes, of which only who builds it
-// again can tell.
+// and the bytes of whatever upstream's source becomes, and of licences and files of
+// upstream's in the archive, of which only who builds it again can tell.
 //
 // Nothing that is read is run, and no key is seen.
 package attest
@@ -25,8 +26,6 @@ package attest
 import (
 	"errors"
 	"fmt"
-	"io/fs"
-	"path"
 	"reflect"
 	"slices"
 	"strings"
@@ -56,7 +55,7 @@ func Hold(r artifact.Record, rec *recipes.Recipe, d *recipes.Distribution, serie
 		func() error { return webInterface(r, rec) },
 		func() error { return toolchains(r, rec, d) },
 		func() error { return compiled(r, rec, d) },
-		func() error { return own(r, rec) },
+		func() error { return members(r, rec, d) },
 	} {
 		if err := check(); err != nil {
 			return fmt.Errorf("%s: %w: %w: build it from this commit, or take it anew", r.Name, ErrObserved, err)
@@ -220,25 +219,6 @@ func compiled(r artifact.Record, rec *recipes.Recipe, d *recipes.Distribution) e
 		}
 		if err := gobuild.CheckBinary(b, rec, r.Patched, t); err != nil {
 			return err
-		}
-	}
-	return nil
-}
-
-// own holds the files of this distribution that the archive carries against those
-// of the recipe's folder.
-func own(r artifact.Record, rec *recipes.Recipe) error {
-	for _, m := range rec.Members(r.Platform, r.Variant) {
-		if m.Own == "" {
-			continue
-		}
-		data, err := fs.ReadFile(rec.Dir, m.Own)
-		if err != nil {
-			return err
-		}
-		i := slices.IndexFunc(r.Members, func(f artifact.File) bool { return path.Base(f.Name) == m.As && path.Dir(path.Dir(f.Name)) == "." })
-		if i < 0 || r.Members[i].Digest != artifact.DigestBytes(data) {
-			return fmt.Errorf("its %s is not the one of recipes/%s/%s", m.As, rec.Name, m.Own)
 		}
 	}
 	return nil

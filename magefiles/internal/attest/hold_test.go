@@ -3,6 +3,7 @@ package attest
 import (
 	"encoding/base64"
 	"errors"
+	"path"
 	"slices"
 	"strings"
 	"testing"
@@ -117,6 +118,11 @@ func record(variant string) artifact.Record {
 	main := of(bell)
 	main.Replace, main.Sum = &changed[0].To, ""
 	args, env := gobuild.Invocation(rec, d, gobuild.Target{Platform: linux, Variant: variant})
+	folder := "bell-" + version + ".linux-amd64/"
+	members := []artifact.File{{Name: folder + "THIRD_PARTY_LICENSES", Digest: digest("texts"), Mode: "0644"}, {Name: folder + "bell", Digest: digest("bell"), Mode: "0755"}}
+	if variant == "hardened" {
+		members = append(members, artifact.File{Name: folder + "bell.yml", Digest: digest("ours"), Mode: "0644"})
+	}
 	return artifact.Record{
 		Name: "bell-" + version + ".linux-amd64.tar.gz", Size: 1, Digest: digest("archive"), Component: "bell", Version: version, UpstreamVersion: "1.2.0",
 		Platform: linux, Variant: variant, Recipe: rec.Digest, Epoch: 1700000000, Source: of(bell), Revision: h1("bell"), Patched: changed,
@@ -127,7 +133,7 @@ func record(variant string) artifact.Record {
 			Name: "bell", Size: 1, Digest: digest("bell"), GoVersion: "go1.26.8", Package: "example.org/bell/cmd/bell", Main: main, Modules: modules,
 			Settings: []artifact.Setting{{Key: "-buildmode", Value: "exe"}, {Key: "-compiler", Value: "gc"}, {Key: "-tags", Value: "netgo"}, {Key: "-trimpath", Value: "true"}, {Key: "CGO_ENABLED", Value: "0"}, {Key: "GOAMD64", Value: "v1"}, {Key: "GOARCH", Value: "amd64"}, {Key: "GOOS", Value: "linux"}},
 		}},
-		Members:   []artifact.File{{Name: "bell-" + version + ".linux-amd64/bell", Digest: digest("bell"), Mode: "0755"}, {Name: "bell-" + version + ".linux-amd64/bell.yml", Digest: digest("ours")}},
+		Members:   members,
 		Documents: []artifact.File{{Name: "bell-" + version + ".linux-amd64.tar.gz.spdx.json", Digest: digest("document")}},
 	}
 }
@@ -185,8 +191,19 @@ func TestHold(t *testing.T) {
 		{"a binary of another module", func(r *artifact.Record) { r.Binaries[0].Modules[0].Sum = "h1:other=" }, "example.org/clay@v0.1.0 has the hash"},
 		{"a binary without the patch", func(r *artifact.Record) { r.Binaries[0].Modules[1].Replace = nil }, "is not the patched"},
 		{"a binary of another setting", func(r *artifact.Record) { r.Binaries[0].Settings[4].Value = "1" }, "CGO_ENABLED"},
-		{"another file of ours", func(r *artifact.Record) { r.Members[1].Digest = digest("theirs") }, "bell.yml"},
-		{"a file of ours that is not there", func(r *artifact.Record) { r.Members = r.Members[:1] }, "bell.yml"},
+		{"a name of another kind of archive", func(r *artifact.Record) { r.Name = strings.TrimSuffix(r.Name, ".tar.gz") + ".zip" }, "file name"},
+		{"another file of ours", func(r *artifact.Record) { r.Members[2].Digest = digest("theirs") }, "bell.yml is not the one of recipes/bell/bell.yml"},
+		{"a file of ours that is not there", func(r *artifact.Record) { r.Members = r.Members[:2] }, `does not hold ["bell.yml"]`},
+		{"no texts of licences", func(r *artifact.Record) { r.Members = r.Members[1:] }, `does not hold ["THIRD_PARTY_LICENSES"]`},
+		{"a file more", func(r *artifact.Record) {
+			r.Members = append(r.Members, artifact.File{Name: path.Dir(r.Members[0].Name) + "/.bashrc", Digest: digest("x"), Mode: "0644"})
+		}, `holds "bell-1.2.0-palisade.3.linux-amd64/.bashrc"`},
+		{"a file outside the folder", func(r *artifact.Record) { r.Members[2].Name = "bell.yml" }, `holds "bell.yml"`},
+		{"a file twice", func(r *artifact.Record) { r.Members = append(r.Members, r.Members[2]) }, "or holds that twice"},
+		{"a file that can be run", func(r *artifact.Record) { r.Members[2].Mode = "0755" }, `bell.yml has mode "0755", here it has 0644`},
+		{"a file without a mode", func(r *artifact.Record) { r.Members[2].Mode = "" }, `bell.yml has mode ""`},
+		{"a binary that cannot be run", func(r *artifact.Record) { r.Members[1].Mode = "0644" }, `bell has mode "0644", here it has 0755`},
+		{"a binary of other bytes", func(r *artifact.Record) { r.Members[1].Digest = digest("x") }, "bell is not the one of the record"},
 	} {
 		r := record("hardened")
 		tt.change(&r)

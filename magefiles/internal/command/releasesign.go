@@ -23,8 +23,6 @@ import (
 	"palisade/magefiles/internal/keys"
 	"palisade/magefiles/internal/pipeline"
 	"palisade/magefiles/internal/sign"
-	"palisade/patches"
-	"palisade/recipes"
 )
 
 // A ReleaseSignRequest is a StepRequest, of which From is what release:assemble
@@ -106,8 +104,10 @@ func (r *signatory) prepare(ctx context.Context, req ReleaseSignRequest) (err er
 			return fmt.Errorf("reading the token: %w", err)
 		}
 	}
-	r.manifest, err = manifestOf(r.assembled)
-	return err
+	if r.manifest, err = manifestOf(r.assembled); err != nil {
+		return err
+	}
+	return r.accounted()
 }
 
 // source is what the release is of, by the plan.
@@ -212,64 +212,6 @@ func (r *signatory) sweep(work *os.Root) error {
 		}
 	}
 	return nil
-}
-
-// held holds every artifact and image against this checkout.
-func (r *signatory) held(ctx context.Context, work *os.Root) error {
-	d, recipe, err := r.recipes()
-	if err != nil {
-		return err
-	}
-	root, err := work.OpenRoot(handedDist)
-	if err != nil {
-		return err
-	}
-	defer root.Close()
-	if err := r.plan.Whole(*r.manifest); err != nil {
-		return err
-	}
-	inPatches := os.DirFS(filepath.Join(r.config.Root, "patches"))
-	series := func(name, version string) (patches.Series, error) { return patches.Load(inPatches, name, version) }
-	for _, a := range r.manifest.Artifacts {
-		rec, err := recipe(a.Component)
-		if err == nil {
-			err = attest.Hold(a, rec, d, series)
-		}
-		if err == nil {
-			err = attest.Inside(ctx, root, a)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	for _, i := range r.manifest.Images {
-		rec, err := recipe(i.Component)
-		if err == nil {
-			err = attest.HoldImage(i, rec, d)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// recipes are those of this checkout, each read once.
-func (r *signatory) recipes() (*recipes.Distribution, func(component string) (*recipes.Recipe, error), error) {
-	fsys := os.DirFS(filepath.Join(r.config.Root, "recipes"))
-	d, err := recipes.LoadDistribution(fsys)
-	known := map[string]*recipes.Recipe{}
-	return d, func(component string) (*recipes.Recipe, error) {
-		if rec := known[component]; rec != nil {
-			return rec, nil
-		}
-		rec, err := recipes.Load(fsys, d, component)
-		if err != nil {
-			return nil, fmt.Errorf("%w: %w", attest.ErrObserved, err)
-		}
-		known[component] = rec
-		return rec, nil
-	}, err
 }
 
 // attested is who signs. As a workflow he also says who built what, and where; with

@@ -75,16 +75,24 @@ func (p Plan) Accept(part Part) ([]Cell, error) {
 	return cells, nil
 }
 
-// accept finds the cell that r is of, and refuses what the plan does not have
-// there.
-func (p Plan) accept(r artifact.Record, s handover.Shard) (Cell, error) {
+// cell finds the one that r is of.
+func (p Plan) cell(r artifact.Record) (Cell, error) {
 	i := slices.IndexFunc(p.Cells, func(c Cell) bool {
 		return c.Component == r.Component && c.Platform == r.Platform && c.Variant == r.Variant
 	})
 	if i < 0 {
-		return Cell{}, fmt.Errorf("%w: %s, of shard %s: the plan does not have it", ErrForeign, r.Name, s)
+		return Cell{}, fmt.Errorf("%w: %s: the plan does not have it", ErrForeign, r.Name)
 	}
-	c := p.Cells[i]
+	return p.Cells[i], nil
+}
+
+// accept finds the cell that r is of, and refuses what the plan does not have
+// there.
+func (p Plan) accept(r artifact.Record, s handover.Shard) (Cell, error) {
+	c, err := p.cell(r)
+	if err != nil {
+		return c, err
+	}
 	switch {
 	case c.Shard != s:
 		return c, fmt.Errorf("%w: %s, of shard %s: the plan has it in shard %s", ErrForeign, r.Name, s, c.Shard)
@@ -123,8 +131,31 @@ func again(c Cell, first, second handover.Shard, m artifact.Manifest, r artifact
 	return fmt.Errorf("%w: %s is in one hand-over of shard %s and in another of shard %s: leave one of them out", ErrDouble, c, first, second)
 }
 
-// Whole refuses a release that has other images than the plan.
+// Whole refuses a release that is not that of the plan: every cell once, as the plan
+// has it, the images of the plan, and nothing else.
 func (p Plan) Whole(m artifact.Manifest) error {
+	if m.Distribution != p.Distribution {
+		return fmt.Errorf("%w: the release is of %.80q, and the plan of %s", ErrForeign, m.Distribution, p.Distribution)
+	}
+	there := map[string]bool{}
+	for _, r := range m.Artifacts {
+		c, err := p.cell(r)
+		if err == nil {
+			_, err = p.accept(r, c.Shard)
+		}
+		if err != nil {
+			return err
+		}
+		if there[key(c)] {
+			return fmt.Errorf("%w: %s is twice in the release: put it together again", ErrDouble, c)
+		}
+		there[key(c)] = true
+	}
+	for _, c := range p.Cells {
+		if !there[key(c)] {
+			return fmt.Errorf("%w: %s, of shard %s: put it together again", ErrMissing, c, c.Shard)
+		}
+	}
 	var images []Image
 	for _, i := range m.Images {
 		image := Image{Component: i.Component, Variant: i.Variant}

@@ -143,7 +143,10 @@ func change(do func(r *artifact.Record)) func(parts *[]Part) {
 
 func TestWhole(t *testing.T) {
 	p := mergeable(t)
-	m := artifact.Manifest{}
+	m, err := Merge(p, partsOf(p))
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, i := range p.Images {
 		image := artifact.Image{Component: i.Component, Variant: i.Variant}
 		for _, platform := range i.Platforms {
@@ -156,12 +159,36 @@ func TestWhole(t *testing.T) {
 	if err := p.Whole(m); err != nil {
 		t.Error(err)
 	}
-	for name, other := range map[string]artifact.Manifest{
-		"none": {}, "one less": {Images: m.Images[1:]}, "one twice": {Images: append(slices.Clone(m.Images), m.Images[0])},
-		"a platform less": {Images: append([]artifact.Image{{Component: m.Images[0].Component, Variant: m.Images[0].Variant}}, m.Images[1:]...)},
+	for name, images := range map[string][]artifact.Image{
+		"none": nil, "one less": m.Images[1:], "one twice": append(slices.Clone(m.Images), m.Images[0]),
+		"a platform less": append([]artifact.Image{{Component: m.Images[0].Component, Variant: m.Images[0].Variant}}, m.Images[1:]...),
 	} {
-		if err := p.Whole(other); !errors.Is(err, ErrMissing) {
-			t.Errorf("%s: %v", name, err)
+		other := m
+		other.Images = images
+		if err := p.Whole(other); !errors.Is(err, ErrMissing) || !strings.Contains(err.Error(), "the images are") {
+			t.Errorf("images: %s: %v", name, err)
+		}
+	}
+	for _, tt := range []struct {
+		name string
+		is   error
+		want string
+		do   func(m *artifact.Manifest)
+	}{
+		{"a cell less", ErrMissing, "put it together again", func(m *artifact.Manifest) { m.Artifacts = m.Artifacts[1:] }},
+		{"none", ErrMissing, "put it together again", func(m *artifact.Manifest) { m.Artifacts = nil }},
+		{"a cell twice", ErrDouble, "is twice in the release", func(m *artifact.Manifest) { m.Artifacts = append(m.Artifacts, m.Artifacts[0]) }},
+		{"a cell of no plan", ErrForeign, "the plan does not have it", func(m *artifact.Manifest) { m.Artifacts[0].Component = "horn" }},
+		{"another version", ErrForeign, "it is not called what it is", func(m *artifact.Manifest) { m.Artifacts[0].Version = "0.9.0-palisade.1" }},
+		{"another recipe", ErrForeign, "of recipe " + digestOf("x").String(), func(m *artifact.Manifest) { m.Artifacts[0].Recipe = digestOf("x") }},
+		{"not hermetic", ErrForeign, "it was not built hermetically", func(m *artifact.Manifest) { m.Artifacts[0].Build.Sandbox.Hermetic = false }},
+		{"another distribution", ErrForeign, `of "other"`, func(m *artifact.Manifest) { m.Distribution = "other" }},
+	} {
+		other := m
+		other.Artifacts = slices.Clone(m.Artifacts)
+		tt.do(&other)
+		if err := p.Whole(other); !errors.Is(err, tt.is) || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: %v, want %s", tt.name, err, tt.want)
 		}
 	}
 }
