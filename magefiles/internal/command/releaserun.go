@@ -45,11 +45,18 @@ func NewReleaseRequest(component, variant, tag, index, registry, directory, poli
 // Release does all steps of a release, in order, each as it would be done on a
 // machine of its own: what one hands over is a file in PALISADE_RELEASE, and what is
 // done already, of the same plan and the same inputs, is passed over. It ends with
-// the first step that fails, and goes on there when it is called again.
+// the first step that fails, and goes on there when it is called again; also where its
+// own index of releases is published already.
 func Release(ctx context.Context, req ReleaseRequest) error {
 	cfg, err := config.Load()
 	if err != nil {
 		return outcome(err)
+	}
+	if !req.Dry && !req.First {
+		if is, first := req.published(ctx); is {
+			req.First = first
+			return req.end(ctx)
+		}
 	}
 	if err := begin("plan", func() error { return ReleasePlan(ctx, req.plan()) }); err != nil {
 		return err
@@ -79,6 +86,11 @@ func Release(ctx context.Context, req ReleaseRequest) error {
 	if req.Dry {
 		return begin("verify, and what publish would do", func() error { return rehearse(ctx, cfg, req) })
 	}
+	return req.end(ctx)
+}
+
+// end publishes what was signed, and verifies it there.
+func (req ReleaseRequest) end(ctx context.Context) error {
 	if err := begin("publish", func() error { return ReleasePublish(ctx, req.publish()) }); err != nil {
 		return err
 	}

@@ -27,7 +27,7 @@ import (
 
 // A ReleaseSignRequest is a StepRequest, of which From is what release:assemble
 // handed over. Life is how long the next index of releases holds, by default
-// releases.DefaultLife.
+// releases.DefaultLife, and an hour of a rehearsal.
 type ReleaseSignRequest struct {
 	StepRequest
 	Life string
@@ -55,8 +55,10 @@ func ReleaseSign(ctx context.Context, req ReleaseSignRequest) error {
 	}
 	defer closeAll(inputs)
 	h := s.header(inputs...)
-	if done, err := s.done(ctx, h); done || err != nil {
-		return err
+	if !s.lapsed(ctx) {
+		if done, err := s.done(ctx, h); done || err != nil {
+			return err
+		}
 	}
 	r := &signatory{step: s, assembled: inputs[0]}
 	if err := r.prepare(ctx, req); err != nil {
@@ -86,7 +88,7 @@ type signatory struct {
 
 // prepare refuses what can be refused before anything is read or asked for.
 func (r *signatory) prepare(ctx context.Context, req ReleaseSignRequest) (err error) {
-	if r.life, err = lifeOf(req.Life); err != nil {
+	if r.life, err = r.lifeOfNext(req.Life); err != nil {
 		return err
 	}
 	if r.previous, err = r.before(); err != nil {
