@@ -13,7 +13,7 @@ import (
 // Release does all steps of a release on this machine, one after the other, and
 // passes over what is done already. dry does everything but publish: it needs neither
 // tag nor index of releases, signs with your key, verifies, and shows what would be
-// published, and as what.
+// published, and as what; the index that it signs holds for an hour.
 func Release(ctx context.Context, component, variant, tag, index, registry, directory, policy, key, trustedRoot, database, since *string, first, dry *bool) error {
 	req, err := command.NewReleaseRequest(component, variant, tag, index, registry, directory, policy, key, trustedRoot, database, since, first, dry)
 	if err == nil {
@@ -64,8 +64,9 @@ func (RELEASE) Plan(ctx context.Context, component, variant, shards, tag, index,
 }
 
 // Build builds a part of the release, shard=1/2, hermetically, and hands it over in
-// one file; with output=env only KEY=DIGEST of that is printed. With digests, with
-// commas between, the plan and all that is taken has to be one of these.
+// one file; with output=env only KEY=DIGEST of that is printed. With digests, such
+// KEY=DIGEST with commas between, each file that a step takes is the one of its own
+// key, the plan's of plan, and nothing that lies here counts as done.
 func (RELEASE) Build(ctx context.Context, shard, plan, digests, output *string) error {
 	req, err := command.NewReleaseShardRequest(shard, plan, nil, digests, output)
 	if err == nil {
