@@ -20,20 +20,36 @@ import (
 //
 //   - id: GO-2026-4771           # of the Go vulnerability database
 //     module: golang.org/x/net   # or stdlib
+//     variants: [hardened]       # of which this is said, one at least: what a patch answers is open in vanilla
 //     status: not_affected       # or fixed, affected, under_investigation
 //     justification: inline_mitigations_already_exist # of not_affected alone: one of OpenVEX's
 //     statement: The …           # what somebody found who looked; of affected what to do
-//     until: 2027-01-31          # the last day, in UTC, on which this is said
+//     until: 2027-01-31          # the last day, in UTC, on which this is said: at most a year ahead when it is used
+//
+// What is to be said of another variant is another answer. Two of the same
+// vulnerability, module and variant are refused.
 const TriageName = "triage.yaml"
 
-// A Triage is what a recipe answers of known vulnerabilities, sorted by id and
-// module. The zero Triage answers none.
+// A Triage is what a recipe answers of known vulnerabilities, sorted by id, module
+// and variants. The zero Triage answers none.
 type Triage []Answer
 
-// An Answer is what somebody who looked says of one vulnerability in one module.
+// Of is what is answered of one variant, and of no other.
+func (t Triage) Of(variant string) (answers Triage) {
+	for _, a := range t {
+		if slices.Contains(a.Variants, variant) {
+			answers = append(answers, a)
+		}
+	}
+	return answers
+}
+
+// An Answer is what somebody who looked says of one vulnerability in one module of
+// some variants.
 type Answer struct {
 	ID            string
 	Module        string    // path, or stdlib
+	Variants      []string  // each of Variants() at most once, sorted
 	Status        string    // one of OpenVEX's
 	Justification string    // of not_affected
 	Statement     string    // one line
@@ -87,8 +103,8 @@ func ParseTriage(name string, data []byte) (Triage, error) {
 	var t Triage
 	for _, n := range nodes {
 		a, err := parseAnswer(&n)
-		if err == nil && slices.ContainsFunc(t, func(b Answer) bool { return a.ID == b.ID && a.Module == b.Module }) {
-			err = fmt.Errorf("%s in %s is answered twice", a.ID, a.Module)
+		if err == nil {
+			err = a.twice(t)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%w: %s: line %d: %w", ErrInvalid, name, n.Line, err)
@@ -96,15 +112,26 @@ func ParseTriage(name string, data []byte) (Triage, error) {
 		t = append(t, a)
 	}
 	slices.SortFunc(t, func(a, b Answer) int {
-		return strings.Compare(a.ID+" "+a.Module, b.ID+" "+b.Module)
+		return strings.Compare(a.ID+" "+a.Module+" "+a.Variants[0], b.ID+" "+b.Module+" "+b.Variants[0])
 	})
 	return t, nil
 }
 
-// parseAnswer reads exactly the fields that there are, each of them text.
+// twice refuses an answer to what was answered before.
+func (a Answer) twice(before []Answer) error {
+	for _, v := range a.Variants {
+		if slices.ContainsFunc(before, func(b Answer) bool { return a.ID == b.ID && a.Module == b.Module && slices.Contains(b.Variants, v) }) {
+			return fmt.Errorf("%s in %s is answered twice of %s", a.ID, a.Module, v)
+		}
+	}
+	return nil
+}
+
+// parseAnswer reads exactly the fields that there are: variants, and the others,
+// each of them text.
 func parseAnswer(n *yaml.Node) (Answer, error) {
 	if n.Kind != yaml.MappingNode {
-		return Answer{}, errors.New("an answer is id, module, status, justification, statement and until")
+		return Answer{}, errors.New("an answer is id, module, variants, status, justification, statement and until")
 	}
 	a := Answer{Line: n.Line}
 	var until string
@@ -113,6 +140,13 @@ func parseAnswer(n *yaml.Node) (Answer, error) {
 	}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i].Value, n.Content[i+1]
+		if key == "variants" && a.Variants == nil {
+			var err error
+			if a.Variants, err = parseVariants(value); err != nil {
+				return a, err
+			}
+			continue
+		}
 		field, known := fields[key]
 		switch {
 		case !known:
@@ -131,6 +165,21 @@ func parseAnswer(n *yaml.Node) (Answer, error) {
 	return a, a.validate()
 }
 
+// parseVariants reads of which variants an answer is. None never means all.
+func parseVariants(n *yaml.Node) (all []string, err error) {
+	if n.Kind != yaml.SequenceNode || len(n.Content) == 0 {
+		return nil, fmt.Errorf("variants is no list, or empty: say of which this is, of %s", strings.Join(Variants(), ", "))
+	}
+	for _, v := range n.Content {
+		if v.Kind != yaml.ScalarNode || !slices.Contains(Variants(), v.Value) || slices.Contains(all, v.Value) {
+			return nil, fmt.Errorf("variants names %.60q, which is there twice, or none of %s", v.Value, strings.Join(Variants(), ", "))
+		}
+		all = append(all, v.Value)
+	}
+	slices.Sort(all)
+	return all, nil
+}
+
 func (a Answer) validate() error {
 	moduleErr := module.CheckPath(a.Module)
 	if a.Module == "stdlib" {
@@ -141,6 +190,8 @@ func (a Answer) validate() error {
 		return fmt.Errorf("id %.60q is none of the Go vulnerability database, as GO-2026-4771: pkg.go.dev/vuln tells that of a CVE", a.ID)
 	case moduleErr != nil:
 		return fmt.Errorf("module %.200q: %w", a.Module, moduleErr)
+	case len(a.Variants) == 0:
+		return fmt.Errorf("variants is missing: say of which this is, of %s", strings.Join(Variants(), ", "))
 	case !slices.Contains(triageStatuses, a.Status):
 		return fmt.Errorf("status %.60q is not one of %s", a.Status, strings.Join(triageStatuses, ", "))
 	case a.Status == "not_affected" && !slices.Contains(triageJustifications, a.Justification):

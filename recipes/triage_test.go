@@ -2,6 +2,7 @@ package recipes
 
 import (
 	"errors"
+	"reflect"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -11,17 +12,25 @@ import (
 const triage = `# What somebody found who looked.
 - id: GO-2026-9002
   module: stdlib
+  variants: [vanilla, hardened]
   status: affected
   statement: Build with Go 1.26.9.
   until: 2026-12-31
 - id: GO-2026-9001
   module: golang.org/x/net
+  variants: [hardened]
   status: not_affected
   justification: inline_mitigations_already_exist
   statement: >
     The limit of headers
     that a patch sets.
   until: "2027-01-31"
+- id: GO-2026-9001
+  module: golang.org/x/net
+  variants: [vanilla]
+  status: affected
+  statement: Use the hardened variant.
+  until: 2027-01-31
 `
 
 func TestParseTriage(t *testing.T) {
@@ -30,11 +39,17 @@ func TestParseTriage(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Triage{
-		{ID: "GO-2026-9001", Module: "golang.org/x/net", Status: "not_affected", Justification: "inline_mitigations_already_exist", Statement: "The limit of headers that a patch sets.", Until: time.Date(2027, 2, 1, 0, 0, 0, 0, time.UTC), Line: 7},
-		{ID: "GO-2026-9002", Module: "stdlib", Status: "affected", Statement: "Build with Go 1.26.9.", Until: time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC), Line: 2},
+		{ID: "GO-2026-9001", Module: "golang.org/x/net", Variants: []string{"hardened"}, Status: "not_affected", Justification: "inline_mitigations_already_exist", Statement: "The limit of headers that a patch sets.", Until: time.Date(2027, 2, 1, 0, 0, 0, 0, time.UTC), Line: 8},
+		{ID: "GO-2026-9001", Module: "golang.org/x/net", Variants: []string{"vanilla"}, Status: "affected", Statement: "Use the hardened variant.", Until: time.Date(2027, 2, 1, 0, 0, 0, 0, time.UTC), Line: 17},
+		{ID: "GO-2026-9002", Module: "stdlib", Variants: []string{"hardened", "vanilla"}, Status: "affected", Statement: "Build with Go 1.26.9.", Until: time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC), Line: 2},
 	}
-	if len(got) != 2 || got[0] != want[0] || got[1] != want[1] {
+	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v", got)
+	}
+	for variant, want := range map[string]Triage{"hardened": {want[0], want[2]}, "vanilla": {want[1], want[2]}, "fips": nil, "": nil} {
+		if got := got.Of(variant); !reflect.DeepEqual(got, want) {
+			t.Errorf("of %q: %+v", variant, got)
+		}
 	}
 }
 
@@ -49,8 +64,8 @@ func TestParseTriageRefuses(t *testing.T) {
 		{"module that is none", "module: stdlib", "module: std lib", "line 2: module"},
 		{"unknown status", "status: affected", "status: fine", `line 2: status "fine" is not one of`},
 		{"null", "status: affected", "status: null", "line 2: status is empty"},
-		{"no justification", "  justification: inline_mitigations_already_exist\n", "", "line 7: not_affected needs a justification"},
-		{"unknown justification", "inline_mitigations_already_exist", "because", `line 7: not_affected needs a justification, and "because"`},
+		{"no justification", "  justification: inline_mitigations_already_exist\n", "", "line 8: not_affected needs a justification"},
+		{"unknown justification", "inline_mitigations_already_exist", "because", `line 8: not_affected needs a justification, and "because"`},
 		{"justification of what affects", "status: affected", "status: affected\n  justification: component_not_present", "line 2: a justification is of not_affected alone"},
 		{"no statement", "  statement: Build with Go 1.26.9.\n", "", "line 2: statement is missing"},
 		{"statement of two lines", "Build with Go 1.26.9.", "\"Build\\nwith\"", "line 2: statement is not one printable line"},
@@ -58,7 +73,19 @@ func TestParseTriageRefuses(t *testing.T) {
 		{"no end", "  until: 2026-12-31\n", "", `line 2: until is ""`},
 		{"end that is no day", "2026-12-31", "never", `line 2: until is "never"`},
 		{"end on no day", "2026-12-31", "2026-12-32", "line 2: until"},
-		{"answered twice", "GO-2026-9001\n  module: golang.org/x/net", "GO-2026-9002\n  module: stdlib", "line 7: GO-2026-9002 in stdlib is answered twice"},
+		{"answered twice", "GO-2026-9001\n  module: golang.org/x/net", "GO-2026-9002\n  module: stdlib", "line 8: GO-2026-9002 in stdlib is answered twice of hardened"},
+		{"answered twice of one variant", "  variants: [vanilla]\n", "  variants: [vanilla, hardened]\n", "line 17: GO-2026-9001 in golang.org/x/net is answered twice of hardened"},
+		{"no variants", "  variants: [vanilla, hardened]\n", "", "line 2: variants is missing"},
+		{"empty variants", "[vanilla, hardened]", "[]", "line 2: variants is no list, or empty"},
+		{"variants that are null", "[vanilla, hardened]", "", "line 2: variants is no list, or empty"},
+		{"variants that are text", "[vanilla, hardened]", "hardened", "line 2: variants is no list, or empty"},
+		{"a variant that there is not", "[vanilla, hardened]", "[fips]", `line 2: variants names "fips"`},
+		{"a variant besides that there is not", "[vanilla, hardened]", "[hardened, fips]", `line 2: variants names "fips"`},
+		{"an empty variant", "[vanilla, hardened]", "[hardened, '']", `line 2: variants names ""`},
+		{"all variants", "[vanilla, hardened]", "['*']", `line 2: variants names "*"`},
+		{"a variant twice", "[vanilla, hardened]", "[hardened, hardened]", `line 2: variants names "hardened", which is there twice`},
+		{"a variant that is a list", "[vanilla, hardened]", "[[hardened]]", `line 2: variants names ""`},
+		{"variants twice", "[vanilla, hardened]", "[vanilla]\n  variants: [hardened]", "variants"},
 		{"no list", "- id: GO-2026-9002", "id: GO-2026-9002", "invalid"},
 		{"a word", "- id: GO-2026-9002", "- x\n- id: GO-2026-9002", "line 2: an answer is"},
 	} {
@@ -101,7 +128,7 @@ func TestTriageAndRecipe(t *testing.T) {
 		t.Errorf("malformed: %v", err)
 	}
 	fsys["bell/"+TriageName].Data = []byte(triage)
-	if got, err := LoadTriage(fsys, "bell"); err != nil || len(got) != 2 {
+	if got, err := LoadTriage(fsys, "bell"); err != nil || len(got) != 3 {
 		t.Errorf("got %+v, %v", got, err)
 	}
 	for _, name := range []string{"", "..", "bell/x", "/bell"} {
@@ -119,7 +146,7 @@ func TestTriageAndRecipe(t *testing.T) {
 // What is read is an answer that says all that it has to.
 func FuzzParseTriage(f *testing.F) {
 	f.Add([]byte(triage))
-	f.Add([]byte("- {id: GO-2026-9001, module: stdlib, status: fixed, statement: x, until: 2027-01-31}"))
+	f.Add([]byte("- {id: GO-2026-9001, module: stdlib, variants: [hardened], status: fixed, statement: x, until: 2027-01-31}"))
 	f.Add([]byte("- &a {id: GO-2026-9001}\n- *a"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		got, err := ParseTriage("triage.yaml", data)
@@ -130,7 +157,7 @@ func FuzzParseTriage(f *testing.F) {
 			return
 		}
 		for _, a := range got {
-			if err := a.validate(); err != nil || a.Until.IsZero() || a.Line == 0 {
+			if err := a.validate(); err != nil || a.Until.IsZero() || a.Line == 0 || len(a.Variants) == 0 {
 				t.Errorf("%+v: %v", a, err)
 			}
 		}

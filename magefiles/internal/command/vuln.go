@@ -70,7 +70,7 @@ func Vuln(ctx context.Context, req VulnRequest) error {
 
 // refusedVuln gives what is refused its status.
 func refusedVuln(err error) error {
-	for _, refusal := range []error{vuln.ErrDatabase, vuln.ErrUnknown, vuln.ErrArchive, vuln.ErrExpired, vuln.ErrUnneeded} {
+	for _, refusal := range []error{vuln.ErrDatabase, vuln.ErrUnknown, vuln.ErrArchive, vuln.ErrExpired, vuln.ErrTooLong, vuln.ErrUnneeded} {
 		if errors.Is(err, refusal) {
 			return failure{err, statusRefused}
 		}

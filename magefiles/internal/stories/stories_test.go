@@ -49,6 +49,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/tools/txtar"
@@ -245,7 +246,8 @@ func setup(e *testscript.Env) error {
 		"GO":                  goVersion(),
 		"PLATFORM":            host.String(),
 		"SLUG":                host.Slug(),
-		"CLOSED":              "http://127.0.0.1:1", // nobody listens there
+		"SOON":                time.Now().UTC().AddDate(0, 6, 0).Format(time.DateOnly), // what a story says is for a time
+		"CLOSED":              "http://127.0.0.1:1",                                    // nobody listens there
 		"REGISTRY":            strings.TrimPrefix(w.url, "http://"),
 	} {
 		e.Setenv(name, value)

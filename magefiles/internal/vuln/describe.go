@@ -31,7 +31,7 @@ type Options struct {
 	Client *http.Client
 	// Triage is that of a component.
 	Triage func(component string) (recipes.Triage, error)
-	Now    time.Time // by which an answer of a triage is out of date
+	Now    time.Time // by which an answer of a triage is out of date, or for too long
 	Author string    // of the documents, for people: who publishes
 	// Scratch is an empty directory, for binaries and the home of what scans.
 	Scratch string
@@ -164,7 +164,7 @@ func look(ctx context.Context, o Options, dir, snapshot string) (Report, *artifa
 			if err != nil {
 				return fmt.Errorf("%s: %w", r.Name, err)
 			}
-			report.Archives[i] = judged(r, found, triage[r.Component])
+			report.Archives[i] = judged(r, found, triage[r.Component].Of(r.Variant))
 			return nil
 		})
 	}
@@ -219,7 +219,7 @@ func judged(r artifact.Record, found []Finding, t recipes.Triage) Archive {
 }
 
 // needed refuses answers of triages that nothing asks for, where everything was
-// looked at that could.
+// looked at that could. Of a variant that the release does not have nothing could.
 func (r Report) needed(triage map[string]recipes.Triage, db Database, all bool) error {
 	if !all {
 		return nil
@@ -231,11 +231,11 @@ func (r Report) needed(triage map[string]recipes.Triage, db Database, all bool) 
 	for _, a := range r.Archives {
 		var found []Finding
 		for _, b := range r.Archives {
-			if b.record.Component == a.record.Component {
+			if b.record.Component == a.record.Component && b.record.Variant == a.record.Variant {
 				found = append(found, b.Findings...)
 			}
 		}
-		if err := needed(a.record.Component, triage[a.record.Component], found, limited); err != nil {
+		if err := needed(a.record.Component, a.record.Variant, triage[a.record.Component], found, limited); err != nil {
 			return err
 		}
 	}

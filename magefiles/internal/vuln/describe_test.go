@@ -19,13 +19,14 @@ import (
 // answers to all that is reachable in the variant hardened.
 const answers = `- id: GO-2026-9001
   module: example.org/lamp
+  variants: [hardened]
   status: not_affected
   justification: vulnerable_code_cannot_be_controlled_by_adversary
   statement: Its colour is a constant.
   until: 2026-11-22
-- {id: GO-2026-9004, module: example.org/beacon, status: fixed, statement: By the patch 0001-green.patch., until: 2027-01-31}
-- {id: GO-2026-9005, module: example.org/lamp, status: fixed, statement: By the patch 0001-lamp.patch., until: 2027-01-31}
-- {id: GO-2026-9009, module: stdlib, status: fixed, statement: Nobody reads it., until: 2027-01-31}
+- {id: GO-2026-9004, module: example.org/beacon, variants: [hardened], status: fixed, statement: By the patch 0001-green.patch., until: 2027-01-31}
+- {id: GO-2026-9005, module: example.org/lamp, variants: [hardened], status: fixed, statement: By the patch 0001-lamp.patch., until: 2027-01-31}
+- {id: GO-2026-9009, module: stdlib, variants: [hardened], status: fixed, statement: Nobody reads it., until: 2027-01-31}
 `
 
 func verdicts(a Archive) (all []string) {
@@ -159,6 +160,10 @@ func TestConfirm(t *testing.T) {
 		}, ErrDiffers},
 		{"no triage", func(t *testing.T, _, _ string, o *Options) { o.Triage = options(t, "").Triage }, ErrDiffers},
 		{"an answer that was for a time", func(_ *testing.T, _, _ string, o *Options) { o.Now = now.AddDate(0, 0, 1) }, ErrExpired},
+		{"an answer for too long", func(_ *testing.T, _, _ string, o *Options) { o.Now = now.AddDate(-1, 0, 0) }, ErrTooLong},
+		{"an answer of another variant", func(t *testing.T, _, _ string, o *Options) {
+			o.Triage = options(t, strings.Replace(answers, "[hardened]", "[vanilla]", 1)).Triage
+		}, ErrDiffers},
 		{"no snapshot", func(_ *testing.T, _, snapshot string, _ *Options) { os.RemoveAll(snapshot) }, ErrSnapshot},
 		{"another archive", func(t *testing.T, dir, _ string, _ *Options) { put(t, filepath.Join(dir, r.Name), "x") }, ErrArchive},
 		{"an entry that was changed", edit("ID/GO-2026-9001.json", `"details":"x"`, `"details":"y"`), ErrDiffers},
@@ -198,10 +203,14 @@ func TestTriageRefused(t *testing.T) {
 		says         string
 	}{
 		{"to what is in no binary", strings.Replace(answers, "GO-2026-9001", "GO-2026-9002", 1), ErrUnneeded, "beacon/triage.yaml: line 1: GO-2026-9002 in example.org/lamp"},
-		{"to what is not known", answers + "- {id: GO-2026-9010, module: stdlib, status: fixed, statement: x, until: 2027-01-31}\n", ErrUnneeded, "line 10: GO-2026-9010"},
-		{"of another module", strings.Replace(answers, "module: stdlib", "module: example.org/lamp", 1), ErrUnneeded, "line 9: GO-2026-9009"},
+		{"to what is not known", answers + "- {id: GO-2026-9010, module: stdlib, variants: [hardened], status: fixed, statement: x, until: 2027-01-31}\n", ErrUnneeded, "line 11: GO-2026-9010"},
+		{"of another module", strings.Replace(answers, "module: stdlib", "module: example.org/lamp", 1), ErrUnneeded, "line 10: GO-2026-9009"},
 		{"of yesterday", strings.Replace(answers, "until: 2026-11-22", "until: 2026-11-21", 1), ErrExpired, "line 1: GO-2026-9001 in example.org/lamp was answered until 2026-11-21"},
-		{"of another system", answers + "- {id: GO-2026-9007, module: example.org/lamp, status: fixed, statement: x, until: 2027-01-31}\n", nil, ""},
+		{"for a year", strings.Replace(answers, "until: 2026-11-22", "until: 2027-11-22", 1), nil, ""},
+		{"for a day more", strings.Replace(answers, "until: 2026-11-22", "until: 2027-11-23", 1), ErrTooLong, "recipes/beacon/triage.yaml: line 1: GO-2026-9001 in example.org/lamp is answered until 2027-11-23: an answer is for a year at most, today until 2027-11-22"},
+		{"for a century", strings.Replace(answers, "GO-2026-9009, module: stdlib, variants: [hardened], status: fixed, statement: Nobody reads it., until: 2027", "GO-2026-9009, module: stdlib, variants: [hardened], status: fixed, statement: Nobody reads it., until: 2127", 1), ErrTooLong, "line 10: GO-2026-9009 in stdlib is answered until 2127-01-31"},
+		{"of a variant that is not there", strings.Replace(answers, "[hardened]", "[vanilla]", 1), nil, ""},
+		{"of another system", answers + "- {id: GO-2026-9007, module: example.org/lamp, variants: [hardened], status: fixed, statement: x, until: 2027-01-31}\n", nil, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := release(t, hardened)
@@ -235,15 +244,80 @@ func TestTriageRefused(t *testing.T) {
 // A triage knows the words of OpenVEX, and no others.
 func TestTriageWords(t *testing.T) {
 	for _, j := range vex.Justifications {
-		text := "- {id: GO-2026-9001, module: stdlib, status: not_affected, justification: " + j + ", statement: x, until: 2027-01-31}\n"
+		text := "- {id: GO-2026-9001, module: stdlib, variants: [hardened], status: not_affected, justification: " + j + ", statement: x, until: 2027-01-31}\n"
 		if _, err := recipes.ParseTriage("triage.yaml", []byte(text)); err != nil {
 			t.Error(err)
 		}
 	}
 	for _, s := range []vex.Status{vex.Affected, vex.Fixed, vex.UnderInvestigation} {
-		text := "- {id: GO-2026-9001, module: stdlib, status: " + string(s) + ", statement: x, until: 2027-01-31}\n"
+		text := "- {id: GO-2026-9001, module: stdlib, variants: [hardened], status: " + string(s) + ", statement: x, until: 2027-01-31}\n"
 		if _, err := recipes.ParseTriage("triage.yaml", []byte(text)); err != nil {
 			t.Error(err)
 		}
 	}
+}
+
+// A patch may be why one variant is not affected: its answer leaves the other open.
+func TestTriageOfVariants(t *testing.T) {
+	both := strings.ReplaceAll(answers, "[hardened]", "[hardened, vanilla]")
+	other := answers + "- {id: GO-2026-9001, module: example.org/lamp, variants: [vanilla], status: under_investigation, statement: Somebody looks., until: 2027-01-31}\n"
+	for _, tt := range []struct {
+		name, triage      string
+		hardened, vanilla int // left open
+		says              string
+	}{
+		{"of one", answers, 0, 4, "GO-2026-9001|affected||raise example.org/lamp to v0.9.0 or a later version"},
+		{"of both", both, 0, 0, "GO-2026-9001|not_affected|vulnerable_code_cannot_be_controlled_by_adversary|Its colour is a constant."},
+		{"another of the other", other, 0, 4, "GO-2026-9001|under_investigation||Somebody looks."},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir, snapshot := release(t, hardened, vanilla), filepath.Join(t.TempDir(), "snapshot")
+			report, err := Describe(t.Context(), options(t, tt.triage), dir, snapshot)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, a := range report.Archives {
+				want := map[string]int{"hardened": tt.hardened, "vanilla": tt.vanilla}[a.record.Variant]
+				if got := (Report{Archives: []Archive{a}}).Open(); got != want {
+					t.Errorf("%s: %d are left open, not %d: %q", a.Name, got, want, verdicts(a))
+				}
+				if a.record.Variant == "vanilla" && verdicts(a)[0] != tt.says {
+					t.Errorf("of vanilla it says %s", verdicts(a)[0])
+				}
+			}
+			if _, err := Confirm(t.Context(), options(t, tt.triage), dir, snapshot); err != nil {
+				t.Error(err)
+			}
+			if tt.triage == both {
+				return
+			}
+			// Who signs refuses what the answer was stretched to.
+			if _, err := Describe(t.Context(), options(t, both), dir, snapshot); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := Confirm(t.Context(), options(t, tt.triage), dir, snapshot); !errors.Is(err, ErrDiffers) {
+				t.Errorf("stretched: %v", err)
+			}
+		})
+	}
+	// Each variant that is named has to need it.
+	hardenedAlone := Report{Archives: []Archive{{record: artifact.Record{Component: "beacon", Variant: "hardened"}}}}
+	err := hardenedAlone.needed(map[string]recipes.Triage{"beacon": parsed(t, both)}, Database{}, true)
+	if !errors.Is(err, ErrUnneeded) || !strings.Contains(err.Error(), "reachable in no hardened binary of beacon that was looked at: remove the answer, or hardened from its variants") {
+		t.Errorf("got %v", err)
+	}
+	// Of one that is not in the release nobody knows.
+	report, err := Look(t.Context(), options(t, both), release(t, vanilla), filepath.Join(t.TempDir(), "snapshot"))
+	if err != nil || report.Open() != 0 {
+		t.Errorf("%+v, %v", report, err)
+	}
+}
+
+func parsed(t *testing.T, triage string) recipes.Triage {
+	t.Helper()
+	all, err := recipes.ParseTriage("beacon/triage.yaml", []byte(triage))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
 }

@@ -21,8 +21,10 @@
 // contradicts itself (ErrDatabase); a snapshot that was not taken of what is
 // linked (ErrSnapshot); a binary of which nothing could be told, since a module
 // has no version or another stands in for it (ErrUnknown); an answer of a triage
-// that is out of date (ErrExpired) or answers nothing (ErrUnneeded); and, where
-// documents are there already, one that says something else (ErrDiffers).
+// that is out of date (ErrExpired), is for longer than anybody can know (ErrTooLong)
+// or answers nothing (ErrUnneeded); and, where documents are there already, one that
+// says something else (ErrDiffers). An answer counts for archives of the variants
+// that it names: what a patch answers is open where the patch is not.
 package vuln
 
 import (
@@ -43,6 +45,7 @@ var (
 	ErrSnapshot = errors.New("the snapshot of the vulnerability database is not one of this release")
 	ErrUnknown  = errors.New("of this binary cannot be told which vulnerabilities it has")
 	ErrExpired  = errors.New("an answer to a vulnerability is out of date")
+	ErrTooLong  = errors.New("an answer to a vulnerability is for too long")
 	ErrUnneeded = errors.New("an answer is to no vulnerability that is there")
 	ErrDiffers  = errors.New("the OpenVEX document does not say what is found")
 )
@@ -99,8 +102,8 @@ func merge(all ...[]Finding) []Finding {
 }
 
 // Judge is what is to be said of each finding: what is in no binary does not
-// affect it; of the rest the triage decides, and what that does not answer
-// affects it.
+// affect it; of the rest the triage decides, which is that of the variant
+// (recipes.Triage.Of), and what that does not answer affects it.
 func Judge(found []Finding, t recipes.Triage) []vex.Verdict {
 	var all []vex.Verdict
 	for _, f := range found {
@@ -139,27 +142,36 @@ func (f Finding) action() string {
 	return fmt.Sprintf("raise %s to %s or a later version", f.Module, f.Fixed)
 }
 
-// current refuses a triage with an answer that was for a time that is over.
+// current refuses a triage with an answer that was for a time that is over, or that
+// is for more than a year from today, counted in days of UTC: who looked once does
+// not know what will be called by then.
 func current(component string, t recipes.Triage, now time.Time) error {
+	today := now.UTC().Truncate(24 * time.Hour)
 	for _, a := range t {
+		last := a.Until.AddDate(0, 0, -1)
+		what := fmt.Sprintf("recipes/%s/%s: line %d: %s in %s", component, recipes.TriageName, a.Line, a.ID, a.Module)
 		if !now.Before(a.Until) {
-			return fmt.Errorf("%w: recipes/%s/%s: line %d: %s in %s was answered until %s: look at it again, and say until when that holds, or remove the answer",
-				ErrExpired, component, recipes.TriageName, a.Line, a.ID, a.Module, a.Until.AddDate(0, 0, -1).Format(time.DateOnly))
+			return fmt.Errorf("%w: %s was answered until %s: look at it again, and say until when that holds, or remove the answer",
+				ErrExpired, what, last.Format(time.DateOnly))
+		}
+		if most := today.AddDate(1, 0, 0); last.After(most) {
+			return fmt.Errorf("%w: %s is answered until %s: an answer is for a year at most, today until %s: say a day by which somebody looks again",
+				ErrTooLong, what, last.Format(time.DateOnly), most.Format(time.DateOnly))
 		}
 	}
 	return nil
 }
 
-// needed refuses an answer that nothing of what was found asks for. One that the
-// database says to be of some systems alone may be of those that were not looked
-// at.
-func needed(component string, t recipes.Triage, found []Finding, limited map[string]bool) error {
-	for _, a := range t {
+// needed refuses an answer of a variant that nothing of what was found in that asks
+// for. One that the database says to be of some systems alone may be of those that
+// were not looked at.
+func needed(component, variant string, t recipes.Triage, found []Finding, limited map[string]bool) error {
+	for _, a := range t.Of(variant) {
 		if limited[a.ID] || slices.ContainsFunc(found, func(f Finding) bool { return f.answeredBy(a) }) {
 			continue
 		}
-		return fmt.Errorf("%w: recipes/%s/%s: line %d: %s in %s is reachable in no binary of %s that was looked at: remove the answer",
-			ErrUnneeded, component, recipes.TriageName, a.Line, a.ID, a.Module, component)
+		return fmt.Errorf("%w: recipes/%s/%s: line %d: %s in %s is reachable in no %s binary of %s that was looked at: remove the answer, or %s from its variants",
+			ErrUnneeded, component, recipes.TriageName, a.Line, a.ID, a.Module, variant, component, variant)
 	}
 	return nil
 }
