@@ -54,7 +54,7 @@ func (c *Client) List(ctx context.Context, paths ...string) ([]Listing, error) {
 			return nil, fmt.Errorf("asking for versions: %w", err)
 		}
 	}
-	answers, err := c.ask(ctx, []string{"list", "-m", "-e", "-json", "-versions", "-retracted"}, paths)
+	answers, err := c.ask(ctx, c.Cache(), []string{"list", "-m", "-e", "-json", "-versions", "-retracted"}, paths)
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +74,9 @@ func (c *Client) List(ctx context.Context, paths ...string) ([]Listing, error) {
 	return all, nil
 }
 
-// Look asks for exact versions, in the order of mods.
+// Look asks for exact versions, in the order of mods. What was had before is in the
+// module cache, and is not asked for again: that it is seen says nothing of the
+// proxy.
 func (c *Client) Look(ctx context.Context, mods ...module.Version) ([]Sight, error) {
 	if len(mods) == 0 {
 		return nil, nil
@@ -86,7 +88,7 @@ func (c *Client) Look(ctx context.Context, mods ...module.Version) ([]Sight, err
 		}
 		args[i] = m.String()
 	}
-	answers, err := c.ask(ctx, []string{"list", "-m", "-e", "-json"}, args)
+	answers, err := c.ask(ctx, c.Cache(), []string{"list", "-m", "-e", "-json"}, args)
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +107,7 @@ func (c *Client) Look(ctx context.Context, mods ...module.Version) ([]Sight, err
 	}
 	// Listing does not say why there is no go.mod. Downloading does, and
 	// comes to nothing for the same reason.
-	if answers, err = c.ask(ctx, []string{"mod", "download", "-json"}, doubtful); err != nil {
+	if answers, err = c.ask(ctx, c.Cache(), []string{"mod", "download", "-json"}, doubtful); err != nil {
 		return nil, err
 	}
 	for i, m := range mods {
@@ -114,6 +116,27 @@ func (c *Client) Look(ctx context.Context, mods ...module.Version) ([]Sight, err
 		}
 	}
 	return all, nil
+}
+
+// Answers reports whether the module proxy gives an exact version now: an error,
+// if it refuses to or cannot be asked. No module cache answers in its place.
+func (c *Client) Answers(ctx context.Context, m module.Version) error {
+	if err := module.Check(m.Path, m.Version); err != nil {
+		return fmt.Errorf("asking for a version: %w", err)
+	}
+	empty, remove, err := c.Store.Temp("ask")
+	if err != nil {
+		return err
+	}
+	defer remove()
+	answers, err := c.ask(ctx, empty, []string{"list", "-m", "-e", "-json"}, []string{m.String()})
+	if err != nil {
+		return err
+	}
+	if said := answers[m].said(); said != "" {
+		return fmt.Errorf("asking the module proxy whether it gives %s, which there is: %w: %s", m, ErrFetch, reason(said))
+	}
+	return nil
 }
 
 // sight reads what the go command says of one version.
@@ -219,10 +242,11 @@ func (a answer) said() string {
 	return string(a.Error)
 }
 
-// ask runs the go command in a module of its own and returns what it says of
-// each of args, by path and, where that was part of the question, version. Only
+// ask runs the go command in a module of its own, with that module cache, and
+// returns what it says of each of args, by path and, where that was part of the
+// question, version. Only
 // module proxies are asked: no address that a module path names is visited.
-func (c *Client) ask(ctx context.Context, command, args []string) (map[module.Version]answer, error) {
+func (c *Client) ask(ctx context.Context, cache string, command, args []string) (map[module.Version]answer, error) {
 	dir, remove, err := c.Store.Temp("ask")
 	if err != nil {
 		return nil, err
@@ -241,7 +265,7 @@ func (c *Client) ask(ctx context.Context, command, args []string) (map[module.Ve
 	limited, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	cmd := exec.CommandContext(limited, c.Go, append(command, args...)...)
-	cmd.Dir, cmd.Env = dir, env
+	cmd.Dir, cmd.Env = dir, append(env, "GOMODCACHE="+cache)
 	stdout, stderr := &child.Bounded{Room: maxAnswer}, &child.Bounded{Room: maxReason}
 	cmd.Stdout, cmd.Stderr = stdout, stderr
 	runErr := child.Run(cmd)

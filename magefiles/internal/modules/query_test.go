@@ -123,6 +123,34 @@ func TestLook(t *testing.T) {
 	}
 }
 
+// What is in the module cache is seen without the proxy, and is no answer of it.
+func TestAnswers(t *testing.T) {
+	c, p := asking(t, "v1.0.0")
+	m := module.Version{Path: tower, Version: "v1.0.0"}
+	if err := c.Answers(t.Context(), m); err != nil {
+		t.Error(err)
+	}
+	if _, err := c.Look(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
+	for status, want := range map[int]string{http.StatusForbidden: "403 Forbidden", http.StatusNotFound: "404 Not Found", http.StatusBadGateway: "502 Bad Gateway"} {
+		p.Answer("/*", status, "")
+		if err := c.Answers(t.Context(), m); !errors.Is(err, ErrFetch) || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %s", err, want)
+		}
+		if seen, err := c.Look(t.Context(), m); err != nil || seen[0].GoMod == nil {
+			t.Errorf("it is not in the cache: %+v, %v", seen, err)
+		}
+	}
+	p.Stop()
+	if err := c.Answers(t.Context(), m); !errors.Is(err, ErrFetch) {
+		t.Errorf("got %v", err)
+	}
+	if err := c.Answers(t.Context(), module.Version{Path: "-x", Version: "v1.0.0"}); err == nil {
+		t.Error("a flag is taken for a module")
+	}
+}
+
 func TestLookLargeGoMod(t *testing.T) {
 	c, p := asking(t)
 	p.Add(t, tower, "v1.0.0", map[string]string{"go.mod": "module example.org/tower\n//" + strings.Repeat(" large", maxGoMod/6) + "\n"})

@@ -65,10 +65,16 @@ func (c *Client) Go(ctx context.Context, current string, host artifact.Platform)
 		if f.How = Both; f.Refused != "" {
 			f.How = Probed
 		}
-		sights, err = c.probeMinors(ctx, of, pinned.minor, pinned.patch+1)
+		next := wanted(known, pinned, of)
+		if len(next) == 0 { // as for any module: see answered
+			err = c.Modules.Answers(ctx, of(pinned.minor, pinned.patch))
+		}
+		if err == nil {
+			sights, err = c.probeMinors(ctx, of, pinned.minor, pinned.patch+1)
+		}
 		if err == nil {
 			var listed []modules.Sight
-			listed, err = c.Modules.Look(ctx, wanted(known, pinned, of)...)
+			listed, err = c.Modules.Look(ctx, next...)
 			sights = append(sights, listed...)
 		}
 	}

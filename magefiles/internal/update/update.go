@@ -2,8 +2,10 @@
 // it. Nothing is guessed: a version is told if the module proxy lists it, or had
 // it when it was asked for by its number, and if its go.mod is what the checksum
 // database knows. Where a proxy refuses to list, or its list lacks even what is
-// pinned, the next numbers are tried. That no answer came is an error, not the
-// news that there is nothing.
+// pinned, the next numbers are tried; and where a list names nothing newer, or there
+// is none, the proxy has to give what is pinned now, whatever the module cache
+// holds: one that refuses that too says nothing of the module. That no answer came
+// is an error, not the news that there is nothing.
 //
 // Pre-releases are not told, unless what is pinned is one of the same release.
 // What upstream retracted is told with its reason, and never as newer.
@@ -147,7 +149,11 @@ func (c *Client) all(ctx context.Context, mods []module.Version, depth int, offe
 			if f.How = Both; refused {
 				f.How = Probed
 			}
-			probed, err := c.probe(ctx, m)
+			var probed []modules.Sight
+			err := c.answered(ctx, m, lists[i], offer)
+			if err == nil {
+				probed, err = c.probe(ctx, m)
+			}
 			if ctx.Err() != nil {
 				return nil, nil, err
 			}
@@ -162,6 +168,16 @@ func (c *Client) all(ctx context.Context, mods []module.Version, depth int, offe
 		}
 	}
 	return found, errs, nil
+}
+
+// answered is an error where nothing shows that the proxy answers about a module:
+// its list names nothing newer than what is pinned, nor that, and it does not give
+// that, which there is.
+func (c *Client) answered(ctx context.Context, pinned module.Version, l modules.Listing, offer func(string) bool) error {
+	if l.Refused == "" && len(newer(pinned, l.Versions, offer)) > 0 {
+		return nil
+	}
+	return c.Modules.Answers(ctx, pinned)
 }
 
 // look asks for many exact versions. Of each module the result is in the order

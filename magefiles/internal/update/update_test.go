@@ -174,7 +174,8 @@ func TestModule(t *testing.T) {
 		}, "listed:; unconfirmed v1.2.1"},
 		{"refused by the offer", "v1.2.0", func(w *world) { w.add(bell, "", "v1.2.0", "v1.8.2", "v1.3.0") }, "listed: v1.3.0"},
 		{"what is pinned is gone, but newer is there", "v1.2.0", func(w *world) { w.add(bell, "", "v1.2.1") }, "listed, probed: v1.2.1"},
-		{"all is gone", "v1.2.0", func(w *world) {}, "~neither v1.2.0 nor a newer version is to be had"},
+		{"all is gone", "v1.2.0", func(w *world) {}, "~asking the module proxy whether it gives example.org/bell@v1.2.0, which there is: "},
+		{"all that is listed is gone", "v1.2.0", func(w *world) { w.Answer("/example.org/bell/@v/list", http.StatusOK, "v1.2.0\nv1.3.0\n") }, "~neither v1.2.0 nor a newer version is to be had"},
 		{"the list fails", "v1.2.0", func(w *world) {
 			w.add(bell, "", "v1.2.0")
 			w.Answer("/example.org/bell/@v/list", http.StatusInternalServerError, "")
