@@ -64,9 +64,15 @@
 // for nobody: whoever verifies passes over those whom his policy does not name,
 // and opens those whom it names.
 //
-// Whatever else lies in such a folder is refused (ErrRebuild), and so is what would
-// make it more than is read of one digest (registry.MaxReferrers, ErrTooLarge): then
-// the image could be verified by nobody.
+// Whatever else lies in such a folder is refused (ErrRebuild).
+//
+// # Bounds
+//
+// What would make it more than is read of one digest (registry.MaxReferrers,
+// ErrTooLarge) is refused before anything is sent: then the image could be verified
+// by nobody. Publish comes near it by itself: each release of an image that did not
+// change attaches what it signed, six bundles, so that the image is as freshly signed
+// as the release. The recipe's next revision is another image, which has none.
 package publish
 
 import (
@@ -169,7 +175,8 @@ func publish(ctx context.Context, o Options, root *os.Root) (Report, error) {
 			p.layout.Close()
 		}
 	}()
-	// Everything is looked at before anything is sent: the files, and the tags.
+	// Everything is looked at before anything is sent: the files, the tags, and whether
+	// there is room.
 	for _, i := range images {
 		p, err := prepare(ctx, o, root, i, records)
 		if err != nil {
@@ -178,7 +185,11 @@ func publish(ctx context.Context, o Options, root *os.Root) (Report, error) {
 		pushes = append(pushes, p)
 	}
 	for _, p := range pushes {
-		if _, err := p.freeTag(ctx); err != nil {
+		_, err := p.freeTag(ctx)
+		if err == nil {
+			err = p.room(ctx)
+		}
+		if err != nil {
 			return Report{}, fmt.Errorf("%s: %w", p.image.Name, err)
 		}
 	}

@@ -206,15 +206,8 @@ func (p *push) missing(ctx context.Context, s subject) ([]attachment, error) {
 	if err != nil {
 		return nil, err
 	}
-	added := 0
-	for _, a := range s.attached {
-		if !slices.Contains(listed, a.manifest.digest) {
-			added++
-		}
-	}
-	if n := len(listed) + added; added > 0 && n > registry.MaxReferrers {
-		return nil, fmt.Errorf("%w: %s would have %d bundles attached in %s, and of an image with more than %d nobody can tell anything: have those removed of whom nobody believes",
-			registry.ErrTooLarge, s.digest, n, p.to.Name(), registry.MaxReferrers)
+	if _, err := p.counted(s, listed); err != nil {
+		return nil, err
 	}
 	there := make([]bool, len(s.attached))
 	group, ctx := errgroup.WithContext(ctx)
@@ -238,6 +231,49 @@ func (p *push) missing(ctx context.Context, s subject) ([]attachment, error) {
 		}
 	}
 	return missing, nil
+}
+
+// counted is how many bundles a subject would have of which these are listed. It is
+// an error if they were more than anybody reads.
+func (p *push) counted(s subject, listed []artifact.Digest) (int, error) {
+	added := 0
+	for _, a := range s.attached {
+		if !slices.Contains(listed, a.manifest.digest) {
+			added++
+		}
+	}
+	n := len(listed) + added
+	if added > 0 && n > registry.MaxReferrers {
+		return n, fmt.Errorf("%w: %s would have %d bundles attached in %s, and of an image with more than %d nobody can tell anything: "+
+			"have those removed that nobody needs or believes; or raise revision in the recipe of an image that was released often and never changed: the next one has none",
+			registry.ErrTooLarge, s.digest, n, p.to.Name(), registry.MaxReferrers)
+	}
+	return n, nil
+}
+
+// roomFor is for how many more releases there has to be room, or it is told.
+const roomFor = 4
+
+// room refuses, before anything is sent, an image that would have more bundles than
+// anybody reads: each release of an image that did not change attaches its own. It
+// tells when there is room for a few more only.
+func (p *push) room(ctx context.Context) error {
+	more := roomFor
+	for _, s := range p.attached {
+		listed, err := p.to.Referrers(ctx, s.digest)
+		if err != nil {
+			return err
+		}
+		n, err := p.counted(s, listed)
+		if err != nil {
+			return err
+		}
+		more = min(more, (registry.MaxReferrers-n)/len(s.attached))
+	}
+	if more < roomFor {
+		p.note("of this image, %s, nobody can read the bundles of more than %d further releases: raise revision in the recipe of %s before", p.image.Index, more, p.image.Component)
+	}
+	return nil
 }
 
 // seen reports whether the registry gives a manifest for its digest.
