@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"maps"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -19,6 +20,8 @@ type workflow struct {
 	Concurrency concurrency       `yaml:"concurrency"`
 	Env         map[string]string `yaml:"env"`
 	Jobs        map[string]job    `yaml:"jobs"`
+
+	expected expected
 }
 
 type concurrency struct {
@@ -141,30 +144,44 @@ func (w workflow) unknown(name, text string) (why []string) {
 	return why
 }
 
-// readWorkflow reads a file, and says everything that is wrong with every file.
-func readWorkflow(data []byte, permissions map[string]map[string]string) (w workflow, why []string) {
-	if err := strict(data, &w); err != nil {
-		return w, []string{err.Error()}
+// readWorkflow reads the file of that name, and says everything that is wrong with
+// it alone.
+func readWorkflow(file, text string, want expected) (w workflow, why []string) {
+	if err := strict([]byte(text), &w); err != nil {
+		return w, []string{file + ": " + err.Error()}
+	}
+	w.expected = want
+	if !reflect.DeepEqual(w.On, want.on) {
+		why = append(why, fmt.Sprintf("%s runs on %v, not %v", file, w.On, want.on))
+	}
+	if !maps.Equal(w.Env, want.env) {
+		why = append(why, fmt.Sprintf("%s gives every job %v, not %v", file, w.Env, want.env))
+	}
+	if n := strings.Count(text, "secrets"); n != want.secrets {
+		why = append(why, fmt.Sprintf("%s names %d secrets", file, n))
 	}
 	if w.Permissions == nil || len(w.Permissions) > 0 {
 		why = append(why, "what has no permissions of its own does not have none")
 	}
 	if w.Concurrency.Group == "" || w.Concurrency.Cancel == nil {
 		why = append(why, "it does not say how often it runs at once")
+	} else if *w.Concurrency.Cancel != want.cancel {
+		why = append(why, fmt.Sprintf("%s is cancelled by another: %v", file, *w.Concurrency.Cancel))
 	}
 	for name, value := range w.Env {
 		why = append(why, w.unknown("", name+value)...)
 	}
 	why = append(why, w.unknown("", w.Concurrency.Group)...)
-	if got, want := slices.Sorted(maps.Keys(w.Jobs)), slices.Sorted(maps.Keys(permissions)); !slices.Equal(got, want) {
-		why = append(why, fmt.Sprintf("its jobs are %v, not %v", got, want))
+	if got, wanted := slices.Sorted(maps.Keys(w.Jobs)), slices.Sorted(maps.Keys(want.jobs)); !slices.Equal(got, wanted) {
+		why = append(why, fmt.Sprintf("its jobs are %v, not %v", got, wanted))
 	}
 	for _, name := range slices.Sorted(maps.Keys(w.Jobs)) {
 		j := w.Jobs[name]
-		if !maps.Equal(j.Permissions, permissions[name]) {
-			why = append(why, fmt.Sprintf("%s has the permissions %v, not %v", name, j.Permissions, permissions[name]))
+		if permissions := want.jobs[name].permissions; !maps.Equal(j.Permissions, permissions) {
+			why = append(why, fmt.Sprintf("%s has the permissions %v, not %v", name, j.Permissions, permissions))
 		}
 		why = append(why, w.brokenJob(name, j)...)
+		why = append(why, want.jobs[name].brokenMachine(name, j)...)
 	}
 	return w, why
 }

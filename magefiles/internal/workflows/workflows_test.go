@@ -22,70 +22,55 @@ var (
 // shards is how many there are: each has an output of its own in both files.
 const shards = 2
 
-// The permissions of every job. What is not here a job does not have.
-var (
-	ciPermissions      = map[string]map[string]string{"ci": {"contents": "read"}}
-	releasePermissions = map[string]map[string]string{
-		"plan":     {"contents": "read"},
-		"build":    {"contents": "read"},
-		"audit":    {"contents": "read"},
-		"assemble": {"contents": "read"},
-		"sign":     {"contents": "read", "id-token": "write"},
-		"publish":  {"contents": "read", "packages": "write"},
-		"verify":   {"contents": "read"},
-	}
-)
-
 // handedOver says whose files a job takes beside the plan. It gives all their digests
 // to its step, and the plan's.
 var handedOver = map[string][]string{
 	"build": {}, "audit": {"build"}, "assemble": {"build", "audit"}, "sign": {"assemble"}, "publish": {"sign"},
 }
 
-// namespaces is the one step that GitHub's machines need and others do not.
-const namespaces = `set -eu
-if [ -e /proc/sys/kernel/apparmor_restrict_unprivileged_userns ]; then
-  sudo sysctl -q -w kernel.apparmor_restrict_unprivileged_userns=0
-fi
-`
-
-// files are what is checked: by name, as they are or changed for a test.
-type files struct{ ci, release, gitlab string }
+// files are what is checked, as they are or changed for a test: GitHub's by name
+// without .yml.
+type files struct {
+	github map[string]string
+	gitlab string
+}
 
 func read(t *testing.T) files {
 	t.Helper()
-	text := func(name string) string {
-		data, err := os.ReadFile(filepath.Join("..", "..", "..", filepath.FromSlash(name)))
+	top := filepath.Join("..", "..", "..")
+	text := func(name ...string) string {
+		data, err := os.ReadFile(filepath.Join(append([]string{top}, name...)...))
 		if err != nil {
 			t.Fatal(err)
 		}
 		return string(data)
 	}
-	return files{text(".github/workflows/ci.yml"), text(".github/workflows/release.yml"), text(".gitlab-ci.yml")}
+	f := files{map[string]string{}, text(".gitlab-ci.yml")}
+	entries, err := os.ReadDir(filepath.Join(top, ".github", "workflows"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		f.github[strings.TrimSuffix(e.Name(), ".yml")] = text(".github", "workflows", e.Name())
+	}
+	return f
 }
 
 // broken is everything that is wrong.
 func (f files) broken() (why []string) {
-	ci, found := readWorkflow([]byte(f.ci), ciPermissions)
-	why = append(why, found...)
-	if keys := slices.Sorted(maps.Keys(ci.On)); !slices.Equal(keys, []string{"pull_request", "push"}) {
-		why = append(why, fmt.Sprintf("ci runs on %v", keys))
+	if got, want := slices.Sorted(maps.Keys(f.github)), slices.Sorted(maps.Keys(workflows)); !slices.Equal(got, want) {
+		why = append(why, fmt.Sprintf("there are the workflows %v, not %v", got, want))
 	}
-	if len(ci.Env) > 0 || strings.Contains(f.ci, "secrets") {
-		why = append(why, "ci has secrets or settings")
+	all := map[string]workflow{}
+	for _, file := range slices.Sorted(maps.Keys(workflows)) {
+		w, found := readWorkflow(file, f.github[file], workflows[file])
+		all[file], why = w, append(why, found...)
 	}
-	release, found := readWorkflow([]byte(f.release), releasePermissions)
-	why = append(why, found...)
-	if keys := slices.Sorted(maps.Keys(release.On)); !slices.Equal(keys, []string{"push"}) || release.Concurrency.Cancel == nil || *release.Concurrency.Cancel {
-		why = append(why, fmt.Sprintf("release runs on %v, or is cancelled by another", keys))
-	}
-	if n := strings.Count(f.release, "secrets."); n != 1 {
-		why = append(why, fmt.Sprintf("release names %d secrets", n))
-	}
+	release := all["release"]
 	gitlab, found := readPipeline([]byte(f.gitlab))
 	why = append(why, found...)
 	for _, name := range steps {
-		why = append(why, compare(name, release.Jobs[name], gitlab.Jobs[name])...)
+		why = append(why, compare(name, release, gitlab.Jobs[name])...)
 		why = append(why, release.brokenHandOver(name)...)
 		why = append(why, gitlab.brokenHandOver(name)...)
 	}
@@ -93,10 +78,11 @@ func (f files) broken() (why []string) {
 }
 
 // compare holds the commands of one step on both platforms against each other.
-func compare(name string, a job, b gitlabJob) (why []string) {
+func compare(name string, release workflow, b gitlabJob) (why []string) {
 	var runs []string
+	a := release.Jobs[name]
 	for _, s := range a.Steps {
-		if s.Run != "" && s.Run != namespaces {
+		if s.Run != "" && !release.expected.jobs[name].prepared(s.Run) {
 			runs = append(runs, strings.ReplaceAll(s.Run, `"$GITHUB_OUTPUT"`, "outputs.env"))
 		}
 	}
@@ -186,7 +172,7 @@ func (w workflow) brokenHandOver(name string) (why []string) {
 			if called := strings.TrimSuffix(s.With["name"], "-${{ matrix.name }}"); called != name || !maps.Equal(s.With, want) || i != len(j.Steps)-1 {
 				say("hands over %v", s.With)
 			}
-		case s.Run != "" && s.Run != namespaces:
+		case s.Run != "" && !w.expected.jobs[name].prepared(s.Run):
 			why = append(why, brokenCommand(name, s.Run)...)
 			for key, value := range s.Env {
 				if m := regexp.MustCompile(`^\$\{\{ needs\.([a-z]+)\.outputs\.([a-z0-9_]+) \}\}$`).FindStringSubmatch(value); m != nil && m[2] != key {
@@ -287,6 +273,33 @@ func TestRefuses(t *testing.T) {
 		{"ci", "      contents: read\n", "      contents: read\n      id-token: write\n", "ci has the permissions"},
 		{"ci", "  pull_request:\n", "  pull_request_target:\n", "ci runs on"},
 		{"ci", "group: ci-${{ github.ref }}", "group: ci-${{ github.head_ref }}", "uses ${{ github.head_ref }}"},
+		{"ci", "branches: [main]", "branches: ['**']", "ci runs on"},
+		{"ci", "    timeout-minutes: 180\n", "", "ci may run for 0 minutes"},
+		{"ci", "    permissions:\n      contents: read\n", "", "ci has the permissions"},
+		{"ci", "bash .ci/run", "bash .ci/run ${{ github.event.pull_request.title }}", "ci has an expression in a command"},
+		{"ci", "bash .ci/run", "bash .ci/run; sudo id", "ci runs as root"},
+		{"ci", "sudo sysctl -q -w", "sudo sysctl -w", "ci prepares its machine by"},
+		{"ci", "permissions: {}\n", "permissions: {}\n\nenv:\n  GOFLAGS: -toolexec=x\n", "ci gives every job"},
+		{"ci", "contents: read\n", "contents: read\n    env:\n      GOFLAGS: -toolexec=x\n", "field env not found"},
+		{"ci", "cancel-in-progress: true", "cancel-in-progress: false", "ci is cancelled by another: false"},
+		{"ci", "name: ci\n", "name: ci # secrets\n", "ci names 1 secrets"},
+		{"release", `    tags: ["v[0-9]+.[0-9]+.[0-9]+"]`, "    branches: [main]", "release runs on"},
+		{"release", `tags: ["v[0-9]+.[0-9]+.[0-9]+"]`, `tags: ["*"]`, "release runs on"},
+		{"release", `    tags: ["v[0-9]+.[0-9]+.[0-9]+"]`, `    tags: ["v[0-9]+.[0-9]+.[0-9]+"]` + "\n    branches: [main]", "release runs on"},
+		{"release", "  push:\n", "  workflow_dispatch:\n  push:\n", "release runs on"},
+		{"release", "  push:\n", "  schedule:\n    - cron: 0 0 * * *\n  push:\n", "release runs on"},
+		{"release", "FIRST: ${{ vars.FIRST }}", "FIRST: yes", "release gives every job"},
+		{"release", "  FIRST: ${{ vars.FIRST }}\n", "  FIRST: ${{ vars.FIRST }}\n  GOFLAGS: -toolexec=x\n", "release gives every job"},
+		{"release", "tag: ${{ github.ref_name }}", "tag: v1.0.0", "plan has the variables"},
+		{"release", "          shard: ${{ matrix.shard }}\n", "          shard: ${{ matrix.shard }}\n          BASH_ENV: /tmp/x\n", "build has the variables"},
+		{"release", "          sign: ${{ needs.sign.outputs.sign }}\n", "", "publish has the variables"},
+		{"release", "        run: |\n          set -eu\n          go tool mage release:sign", "        run: |\n          set -eu\n          sudo go tool mage release:sign", "sign runs as root"},
+		{"release", "      - id: sign\n", "      - run: |\n          set -eu\n          if [ -e /proc/sys/kernel/apparmor_restrict_unprivileged_userns ]; then\n            sudo sysctl -q -w kernel.apparmor_restrict_unprivileged_userns=0\n          fi\n      - id: sign\n", "sign runs as root"},
+		{"release", "unprivileged_userns=0\n", "unprivileged_userns=0 kernel.randomize_va_space=0\n", "build prepares its machine by"},
+		{"release", "      - run: |\n          set -eu\n          if", "      - env:\n          LD_PRELOAD: /tmp/x\n        run: |\n          set -eu\n          if", "build prepares its machine with the variables"},
+		{"release", "    needs: plan\n", "    needs: plan\n    container: golang\n", "field container not found"},
+		{"gitlab", "== $CI_DEFAULT_BRANCH", "!= $CI_DEFAULT_BRANCH", "it runs on"},
+		{"gitlab", "bash .ci/run", "bash .ci/run || true", "ci runs"},
 		{"gitlab", "  stage: build\n", "  stage: build\n  id_tokens:\n    SIGSTORE_ID_TOKEN:\n      aud: sigstore\n", "build has the tokens"},
 		{"gitlab", "      aud: sigstore\n", "      aud: [sigstore, other]\n", "cannot unmarshal"},
 		{"gitlab", "      aud: sigstore\n", "      aud: other\n", "sign has the tokens"},
@@ -305,16 +318,39 @@ func TestRefuses(t *testing.T) {
 		{"gitlab", "paths: [release/out/sign.tar]", "paths: [.]", "sign hands over"},
 		{"gitlab", "    - if: $CI_COMMIT_TAG\n", "    - if: $CI_COMMIT_BRANCH\n", "plan runs on"},
 	} {
-		f := whole
-		for _, text := range map[string][]*string{"ci": {&f.ci}, "release": {&f.release}, "gitlab": {&f.gitlab}, "both": {&f.release, &f.gitlab}}[tt.file] {
-			if !strings.Contains(*text, tt.old) {
-				t.Errorf("%s does not hold %q", tt.file, tt.old)
+		f := files{maps.Clone(whole.github), whole.gitlab}
+		for _, name := range strings.Split(strings.Replace(tt.file, "both", "release gitlab", 1), " ") {
+			text, github := f.github[name]
+			if !github {
+				text = f.gitlab
 			}
-			*text = strings.Replace(*text, tt.old, tt.new, 1)
+			if !strings.Contains(text, tt.old) {
+				t.Errorf("%s does not hold %q", name, tt.old)
+				continue
+			}
+			if text = strings.Replace(text, tt.old, tt.new, 1); github {
+				f.github[name] = text
+			} else {
+				f.gitlab = text
+			}
 		}
 		if why := strings.Join(f.broken(), "\n"); !strings.Contains(why, tt.want) {
 			t.Errorf("%s with %q: want %s, got\n%s", tt.file, tt.new, tt.want, why)
 		}
+	}
+}
+
+// A file that nobody wrote down is refused, and so is one that is missing.
+func TestOtherWorkflows(t *testing.T) {
+	f := read(t)
+	f.github["other"] = f.github["ci"]
+	if why := strings.Join(f.broken(), "\n"); !strings.Contains(why, "there are the workflows") {
+		t.Errorf("one more: %s", why)
+	}
+	delete(f.github, "other")
+	delete(f.github, "ci")
+	if why := strings.Join(f.broken(), "\n"); !strings.Contains(why, "there are the workflows") {
+		t.Errorf("one less: %s", why)
 	}
 }
 
@@ -323,7 +359,7 @@ func TestRefuses(t *testing.T) {
 func TestShell(t *testing.T) {
 	f := read(t)
 	var scripts []string
-	for _, text := range []string{f.ci, f.release} {
+	for _, text := range f.github {
 		var w workflow
 		if err := strict([]byte(text), &w); err != nil {
 			t.Fatal(err)
