@@ -43,6 +43,7 @@ type (
 		} `json:"package"`
 		Specific struct {
 			Imports []struct {
+				Path   string   `json:"path"`
 				GOOS   []string `json:"goos"`
 				GOARCH []string `json:"goarch"`
 			} `json:"imports"`
@@ -158,6 +159,60 @@ func (e entry) limited() bool {
 	for _, a := range e.Affected {
 		for _, i := range a.Specific.Imports {
 			if len(i.GOOS)+len(i.GOARCH) > 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// moduleOf is the module that an entry is of and that a package of it, which is in
+// the binary, belongs to: the longest of those that are linked. The scanner takes
+// the first one that it comes by.
+func (e entry) moduleOf(pkg string, compiled map[string]string) (module string) {
+	first, _, _ := strings.Cut(pkg, "/")
+	for _, a := range e.Affected {
+		name := a.Package.Name
+		if compiled[name] == "" || name != vex.Std && name != pkg && !strings.HasPrefix(pkg, name+"/") || name == vex.Std && strings.Contains(first, ".") {
+			continue
+		}
+		if len(name) > len(module) {
+			module = name
+		}
+	}
+	return module
+}
+
+// hidden reports whether the scanner may have missed packages that an entry names of
+// a linked module: of each package it looks at one module alone, the longest whose
+// path the package's begins with, letter by letter. So a/b/cd, of the module a/b, is
+// looked for in a/b/c, if that is linked too.
+func (e entry) hidden(module string, compiled map[string]string) bool {
+	if module == vex.Std {
+		return false // told by the form of a path
+	}
+	longer := func(pkg string) bool {
+		for other := range compiled {
+			if len(other) > len(module) && strings.HasPrefix(pkg, other) {
+				return true
+			}
+		}
+		return false
+	}
+	for _, a := range e.Affected {
+		if a.Package.Name != module {
+			continue
+		}
+		for _, i := range a.Specific.Imports {
+			if longer(i.Path) {
+				return true
+			}
+		}
+		if len(a.Specific.Imports) > 0 {
+			continue
+		}
+		for other := range compiled { // every package counts
+			if other != module && strings.HasPrefix(other, module) {
 				return true
 			}
 		}

@@ -198,14 +198,23 @@ func (db Database) findings(out []byte, compiled map[string]string) ([]Finding, 
 	if !configured || !listed {
 		return nil, fmt.Errorf("%w: the scanner says nothing of it", ErrUnknown)
 	}
-	return merge(all), nil
+	all = merge(all)
+	for i, f := range all {
+		if f.Level != Reachable && db.entries[f.ID].hidden(f.Module, compiled) {
+			all[i].Level = Reachable
+		}
+	}
+	return all, nil
 }
 
 func (db Database) finding(id, fixed string, at frame, compiled map[string]string) (Finding, error) {
 	e, known := db.entries[id]
+	if at.Package != "" {
+		at.Module = e.moduleOf(at.Package, compiled)
+	}
 	version := compiled[at.Module]
 	if !known || version == "" {
-		return Finding{}, fmt.Errorf("%w: the scanner finds %.100q in %.200q, of which nothing is known", ErrUnknown, id, at.Module)
+		return Finding{}, fmt.Errorf("%w: the scanner finds %.100q in %.200q of %.200q, of which nothing is known", ErrUnknown, id, at.Package, at.Module)
 	}
 	if at.Module == vex.Std {
 		fixed = strings.TrimPrefix(fixed, "v")

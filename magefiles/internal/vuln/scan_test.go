@@ -1,6 +1,7 @@
 package vuln
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -17,7 +18,7 @@ func scanned(t *testing.T, data []byte, edits ...[3]string) ([]Finding, string, 
 	t.Helper()
 	dir := t.TempDir()
 	db, err := Snapshot(t.Context(), unpackTxtar(t, "database.txtar", filepath.Join(dir, "db"), edits...), nil,
-		[]string{"stdlib", "example.org/lamp", "example.org/beacon"}, filepath.Join(dir, "snapshot"))
+		[]string{"stdlib", "example.org/lamp", "example.org/lamp/o", "example.org/beacon"}, filepath.Join(dir, "snapshot"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,6 +71,16 @@ func TestScan(t *testing.T) {
 			"GO-2026-9004 example.org/beacon@v1.2.0 reachable example.org/beacon.main",
 			"GO-2026-9009 stdlib" + std + " reachable os.File.Write",
 		}},
+		// The scanner looks for example.org/lamp/oil in the module example.org/lamp/o, and
+		// does not find it: of 9003 it says no more than that the module is linked.
+		{"nested", nested, []string{
+			"GO-2026-9001 example.org/lamp@v0.5.0 reachable example.org/lamp.Lamp.Light",
+			"GO-2026-9002 example.org/lamp@v0.5.0 imported",
+			"GO-2026-9003 example.org/lamp@v0.5.0 reachable",
+			"GO-2026-9004 example.org/beacon@v1.2.0 reachable example.org/beacon.main",
+			"GO-2026-9009 stdlib" + std + " reachable os.File.Write",
+			"GO-2026-9011 example.org/lamp/o@v0.1.0 reachable example.org/lamp/o.Shine",
+		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			found, home, err := scanned(t, compile(t, tt.of))
@@ -114,6 +125,62 @@ func TestFinding(t *testing.T) {
 	f := found[0]
 	if f.Summary != "\ufffd[2KOf a method that is in the binary" || !slices.Equal(f.Aliases, []string{"CVE-2026-90010", "GHSA-xxxx-yyyy-zzzz"}) || f.Fixed != "v0.9.0" || f.limited {
 		t.Errorf("%+v", f)
+	}
+}
+
+// A package belongs to the longest linked module that the entry is of, whatever the
+// scanner takes it for; and what it may have missed counts as there.
+func TestModuleOf(t *testing.T) {
+	read := func(text string) (e entry) {
+		t.Helper()
+		if err := json.Unmarshal([]byte(text), &e); err != nil {
+			t.Fatal(err)
+		}
+		return e
+	}
+	of := func(module string, packages ...string) string {
+		var imports []string
+		for _, p := range packages {
+			imports = append(imports, `{"path":"`+p+`"}`)
+		}
+		return `{"package":{"name":"` + module + `"},"ecosystem_specific":{"imports":[` + strings.Join(imports, ",") + `]}}`
+	}
+	compiled := map[string]string{"stdlib": "1.26.8", "a.b/c": "v1.0.0", "a.b/c/d": "v1.0.0", "a.b/x": "v1.0.0"}
+	for _, tt := range []struct {
+		name, affected, pkg, module string
+		hidden                      map[string]bool
+	}{
+		{"its own", of("a.b/c", "a.b/c/e"), "a.b/c/e", "a.b/c", map[string]bool{"a.b/c": false}},
+		{"the root", of("a.b/c", "a.b/c"), "a.b/c", "a.b/c", map[string]bool{"a.b/c": false}},
+		{"the nested one", of("a.b/c", "a.b/c/d") + "," + of("a.b/c/d", "a.b/c/d"), "a.b/c/d", "a.b/c/d", map[string]bool{"a.b/c": true, "a.b/c/d": false}},
+		{"of the nested one alone", of("a.b/c/d", "a.b/c/d/e"), "a.b/c/d/e", "a.b/c/d", map[string]bool{"a.b/c/d": false, "a.b/c": false}},
+		{"as the nested one begins", of("a.b/c", "a.b/c/de"), "a.b/c/de", "a.b/c", map[string]bool{"a.b/c": true}},
+		{"one of two", of("a.b/c", "a.b/c/e", "a.b/c/de"), "a.b/c/e", "a.b/c", map[string]bool{"a.b/c": true}},
+		{"every package", of("a.b/c"), "a.b/c/e", "a.b/c", map[string]bool{"a.b/c": true}},
+		{"every package of one that has none below", of("a.b/x"), "a.b/x/y", "a.b/x", map[string]bool{"a.b/x": false}},
+		{"no module of the entry", of("a.b/x", "a.b/x"), "a.b/c", "", nil},
+		{"a module that begins likewise", of("a.b/c/d", "a.b/c/d"), "a.b/c/de", "", nil},
+		{"a module that is not linked", of("a.b/y", "a.b/y"), "a.b/y", "", nil},
+		{"the standard library", of("stdlib", "net/http"), "net/http", "stdlib", map[string]bool{"stdlib": false}},
+		{"not of the standard library", of("stdlib", "net/http"), "a.b/c", "", nil},
+	} {
+		e := read(`{"affected":[` + tt.affected + `]}`)
+		if got := e.moduleOf(tt.pkg, compiled); got != tt.module {
+			t.Errorf("%s: it is of %q", tt.name, got)
+		}
+		for module, want := range tt.hidden {
+			if got := e.hidden(module, compiled); got != want {
+				t.Errorf("%s: of %s it says %v", tt.name, module, got)
+			}
+		}
+		// Whatever module the scanner names.
+		db := Database{entries: map[string]entry{"GO-2026-9001": e}}
+		for _, said := range []string{"a.b/c", "a.b/c/d", "unknown", ""} {
+			f, err := db.finding("GO-2026-9001", "", frame{Module: said, Package: tt.pkg}, compiled)
+			if (err == nil) != (tt.module != "") || err == nil && f.Module != tt.module || err != nil && !errors.Is(err, ErrUnknown) {
+				t.Errorf("%s, said to be of %q: %+v, %v", tt.name, said, f, err)
+			}
+		}
 	}
 }
 

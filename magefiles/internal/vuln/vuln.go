@@ -13,7 +13,9 @@
 // A vulnerability of a linked module in a version that has it is Linked at least;
 // Imported if a package that has it is in the binary; and Reachable if a function
 // that has it is: the linker keeps what could be called. Whether anything calls it,
-// and with what, no binary shows.
+// and with what, no binary shows. What the scanner cannot tell counts as Reachable:
+// every function of a binary without symbols, and the packages that it would look
+// for in another module than their own (entry.hidden).
 //
 // # Refusals
 //
@@ -71,7 +73,7 @@ type Finding struct {
 	Version string   `json:"version"` // that was compiled
 	Fixed   string   `json:"fixed"`   // the version that lacks it, "" if there is none yet
 	Level   Level    `json:"level"`
-	Symbols []string `json:"symbols"` // of Reachable, sorted: those that are in the binary
+	Symbols []string `json:"symbols"` // of Reachable, sorted: those that are in the binary, as far as that can be told
 
 	limited bool // the database says of which systems it is
 }

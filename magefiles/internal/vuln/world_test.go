@@ -73,6 +73,7 @@ func compile(t testing.TB, v variant) []byte {
 	for _, m := range []module.Version{
 		{Path: "example.org/beacon", Version: "v1.2.0"}, {Path: "example.org/beacon", Version: "v1.2.1-0.palisade.1"},
 		{Path: "example.org/lamp", Version: "v0.4.0"}, {Path: "example.org/lamp", Version: "v0.4.1-0.palisade.1"}, {Path: "example.org/lamp", Version: "v0.9.0"},
+		{Path: "example.org/lamp", Version: "v0.5.0"}, {Path: "example.org/lamp/o", Version: "v0.1.0"},
 		{Path: "example.org/light", Version: "v0.4.0"},
 	} {
 		from := filepath.Join(source, m.String())
@@ -114,6 +115,7 @@ var (
 	vanilla  = variant{"vanilla", "linux", "v0.4.0", "", ""}
 	windows  = variant{"vanilla", "windows", "v0.4.0", "", ""}
 	raised   = variant{"raised", "linux", "v0.9.0", "", ""}
+	nested   = variant{"nested", "linux", "v0.5.0", "", ""} // its module o is also how the package oil begins
 	stripped = variant{"stripped", "linux", "v0.4.0", "", "-s -w"}
 )
 
