@@ -13,9 +13,11 @@ import (
 // Release does all steps of a release on this machine, one after the other, and
 // passes over what is done already. dry does everything but publish: it needs neither
 // tag nor index of releases, signs with your key, verifies, and shows what would be
-// published, and as what; the index that it signs holds for an hour.
-func Release(ctx context.Context, component, variant, tag, index, registry, directory, policy, key, trustedRoot, database, since *string, first, dry *bool) error {
-	req, err := command.NewReleaseRequest(component, variant, tag, index, registry, directory, policy, key, trustedRoot, database, since, first, dry)
+// published, and as what; the index that it signs holds for an hour. The index that it
+// follows has to be believed under policy,
+// and to have a number no lower than seen.
+func Release(ctx context.Context, component, variant, tag, index, registry, directory, policy, key, trustedRoot, seen, database, since *string, first, dry *bool) error {
+	req, err := command.NewReleaseRequest(component, variant, tag, index, registry, directory, policy, key, trustedRoot, seen, database, since, first, dry)
 	if err == nil {
 		err = command.Release(ctx, req)
 	}
@@ -53,10 +55,11 @@ func (RELEASE) Notes(ctx context.Context, path, since *string, first *bool) erro
 // Plan says what the next release consists of, and who builds what: plan.json, and
 // with output=matrix what a CI makes its jobs of. The checkout has to be as
 // committed, and the tag at its commit. registry, or the file index, has the index
-// of releases that this one follows; first says that there is none. A rehearsal
-// needs neither tag nor index, and nobody publishes it.
-func (RELEASE) Plan(ctx context.Context, component, variant, shards, tag, index, registry, output *string, first, rehearsal *bool) error {
-	req, err := command.NewReleasePlanRequest(component, variant, shards, tag, index, registry, output, first, rehearsal)
+// of releases that this one follows, which has to be believed under policy, by default
+// release, and to have a number no lower than seen; first says that there is none. A
+// rehearsal needs neither tag nor index, and nobody publishes it.
+func (RELEASE) Plan(ctx context.Context, component, variant, shards, tag, index, registry, policy, key, trustedRoot, seen, output *string, first, rehearsal *bool) error {
+	req, err := command.NewReleasePlanRequest(component, variant, shards, tag, index, registry, policy, key, trustedRoot, seen, output, first, rehearsal)
 	if err == nil {
 		err = command.ReleasePlan(ctx, req)
 	}
@@ -99,9 +102,11 @@ func (RELEASE) Assemble(ctx context.Context, plan, from, digests, output, databa
 
 // Sign holds what was assembled against this checkout, and signs all of it, and the
 // index of releases that lists it. Whoever has a workflow's token says as that who
-// built what; nothing that was built is run. life is how long that index holds.
-func (RELEASE) Sign(ctx context.Context, plan, from, digests, output, life *string) error {
-	req, err := command.NewReleaseSignRequest(plan, from, digests, output, life)
+// built what; nothing that was built is run. The last index has to be believed, by
+// policy, key, trustedRoot and seen, as release:plan has them; life is how long the
+// next one holds.
+func (RELEASE) Sign(ctx context.Context, plan, from, digests, policy, key, trustedRoot, seen, output, life *string) error {
+	req, err := command.NewReleaseSignRequest(plan, from, digests, policy, key, trustedRoot, seen, output, life)
 	if err == nil {
 		err = command.ReleaseSign(ctx, req)
 	}

@@ -3,7 +3,9 @@ package command
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strconv"
 
@@ -12,6 +14,7 @@ import (
 	"palisade/attestations/verify"
 	"palisade/magefiles/internal/config"
 	"palisade/magefiles/internal/dist"
+	"palisade/magefiles/internal/store"
 )
 
 // A FreshRequest says by what a release is known to be fresh. Index is the file of
@@ -74,3 +77,27 @@ func readReleases(f *verify.Freshness, name string) (err error) {
 
 // maxIndexBundle bounds the signature of an index, in bytes.
 const maxIndexBundle = 8 << 20
+
+// writeReleases writes the bundle of an index of releases into a folder, and then the
+// index: who finds that finds both, though the writing was interrupted.
+func writeReleases(dir string, data, signature []byte) error {
+	err := os.MkdirAll(dir, 0o755)
+	if err == nil {
+		err = os.Remove(filepath.Join(dir, releases.FileName))
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("writing an index of releases: %w", err)
+	}
+	for _, f := range []struct {
+		name string
+		data []byte
+	}{{releases.BundleName, signature}, {releases.FileName, data}} {
+		if err := store.WriteFile(filepath.Join(dir, f.name), 0o644, func(w io.Writer) error {
+			_, err := w.Write(f.data)
+			return err
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -12,31 +11,32 @@ import (
 
 	"palisade/attestations/artifact"
 	"palisade/attestations/releases"
+	"palisade/attestations/verify"
 	"palisade/magefiles/internal/config"
 	"palisade/magefiles/internal/consume"
 	"palisade/magefiles/internal/dist"
 	"palisade/magefiles/internal/handover"
 	"palisade/magefiles/internal/release"
-	"palisade/magefiles/internal/store"
 )
 
 // beforeDir is where what is known of the release before lies, beside the plan, for
-// steps that reach no registry: the index of releases that the plan follows, and in
-// the folder files release.json and the SPDX documents of the newest release in it.
-// Nothing is believed for lying there: the plan names the index by its digest, that
-// the release.json, and that the documents.
+// steps that reach no registry: the index of releases that the plan follows, with its
+// bundle, and in the folder files release.json and the SPDX documents of the newest
+// release in it. Nothing is believed for lying there: the plan names the index by its
+// digest, that the release.json, and that the documents; and who signs the next index
+// opens the bundle of this one himself.
 func beforeDir(cfg *config.Config) string { return filepath.Join(cfg.Release, "before") }
 
 const beforeFiles = "files"
 
-// keepBefore puts it there: the index, and what fetch gets of its newest release.
-// Without an index it takes away what lies there.
-func keepBefore(cfg *config.Config, index []byte, fetch func(of releases.Release, to *os.Root, keep func(name string) bool) error) error {
+// keepBefore puts it there: the index and its bundle, and what fetch gets of its
+// newest release. Without an index it takes away what lies there.
+func keepBefore(cfg *config.Config, last verify.Freshness, fetch func(of releases.Release, to *os.Root, keep func(name string) bool) error) error {
 	dir := beforeDir(cfg)
-	if err := os.RemoveAll(dir); err != nil || index == nil {
+	if err := os.RemoveAll(dir); err != nil || last.Index == nil {
 		return err
 	}
-	known, err := releases.Parse(index)
+	known, err := releases.Parse(last.Index)
 	if err != nil {
 		return err
 	}
@@ -54,10 +54,7 @@ func keepBefore(cfg *config.Config, index []byte, fetch func(of releases.Release
 			return fmt.Errorf("fetching the release before: %w", err)
 		}
 	}
-	return store.WriteFile(filepath.Join(dir, releases.FileName), 0o644, func(w io.Writer) error {
-		_, err := w.Write(index)
-		return err
-	})
+	return writeReleases(dir, last.Index, last.Bundle)
 }
 
 // isNoted reports whether notes are made of a file of the release before.

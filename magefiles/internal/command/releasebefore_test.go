@@ -11,6 +11,7 @@ import (
 
 	"palisade/attestations/artifact"
 	"palisade/attestations/releases"
+	"palisade/attestations/verify"
 	"palisade/magefiles/internal/config"
 	"palisade/magefiles/internal/dist"
 	"palisade/magefiles/internal/handover"
@@ -46,8 +47,12 @@ func TestBefore(t *testing.T) {
 		t.Errorf("it was not handed over: %v", err)
 	}
 	req := ReleasePlanRequest{Index: filepath.Join(above, releases.FileName)}
-	if err := keepBefore(cfg, index, fetchBefore(t.Context(), req, nil)); err != nil {
+	last := verify.Freshness{Index: index, Bundle: []byte("signed")}
+	if err := keepBefore(cfg, last, fetchBefore(t.Context(), req, nil)); err != nil {
 		t.Fatal(err)
+	}
+	if kept, err := os.ReadFile(filepath.Join(cfg.Release, "before", releases.BundleName)); string(kept) != "signed" {
+		t.Errorf("its bundle is %q, %v", kept, err)
 	}
 	since, err := s.sinceOf("")
 	if err != nil || since != filepath.Join(cfg.Release, "before", "files", dist.Index) {
@@ -75,7 +80,7 @@ func TestBefore(t *testing.T) {
 		t.Errorf("another index: %v", err)
 	}
 	// The first release has none before it, whatever lay there.
-	if err := keepBefore(cfg, nil, nil); err != nil {
+	if err := keepBefore(cfg, verify.Freshness{}, nil); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(filepath.Join(cfg.Release, "before")); !errors.Is(err, os.ErrNotExist) {
@@ -89,7 +94,7 @@ func TestBefore(t *testing.T) {
 	if err := os.RemoveAll(published); err != nil {
 		t.Fatal(err)
 	}
-	if err := keepBefore(cfg, index, fetchBefore(t.Context(), req, nil)); err != nil {
+	if err := keepBefore(cfg, last, fetchBefore(t.Context(), req, nil)); err != nil {
 		t.Error(err)
 	}
 	s.plan.Previous = &release.Previous{Number: 1, Digest: artifact.DigestBytes(index)}
@@ -99,7 +104,7 @@ func TestBefore(t *testing.T) {
 }
 
 // A dry run asks for no index of releases; any other follows the one that is where it
-// goes.
+// goes, if it is believed by what was given.
 func TestReleaseRequest(t *testing.T) {
 	for _, tt := range []struct {
 		req       ReleaseRequest
@@ -118,5 +123,14 @@ func TestReleaseRequest(t *testing.T) {
 		if p := tt.req.plan(); p.Registry != tt.registry || p.Index != tt.index || p.Rehearsal != tt.rehearsal || len(tt.req.verify()) != tt.verified {
 			t.Errorf("%+v: %+v, verified in %d places", tt.req, p, len(tt.req.verify()))
 		}
+	}
+	dry, given := true, []string{"p", "k", "t", "7"}
+	req, err := NewReleaseRequest(nil, nil, nil, nil, nil, nil, &given[0], &given[1], &given[2], &given[3], nil, nil, nil, nil)
+	want := BelieveRequest{Policy: "p", Key: "k", TrustedRoot: "t", Seen: "7"}
+	if at := req.verify()[0]; err != nil || req.plan().Believe != want || at.Policy != "p" || at.Key != "k" || at.TrustedRoot != "t" || at.Seen != "7" {
+		t.Errorf("%+v, %v", req, err)
+	}
+	if req, err := NewReleaseRequest(nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, &dry); err != nil || req.plan().Believe != (BelieveRequest{Policy: "workstation"}) {
+		t.Errorf("a dry run: %+v, %v", req, err)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -13,13 +12,10 @@ import (
 
 	"palisade/attestations/artifact"
 	"palisade/attestations/bundle"
-	"palisade/attestations/policy"
 	"palisade/attestations/releases"
 	"palisade/attestations/signing"
 	"palisade/attestations/verify"
 	"palisade/magefiles/internal/config"
-	"palisade/magefiles/internal/dist"
-	"palisade/magefiles/internal/store"
 )
 
 // A ReleaseIndexRequest says which index of releases to follow: Index is the file
@@ -77,8 +73,7 @@ func ReleaseIndex(ctx context.Context, req ReleaseIndexRequest) error {
 
 // A renewal is an index of releases that is yet to be signed anew.
 type renewal struct {
-	policy    policy.Policy
-	trust     verify.Trust
+	*stranger // who believes it
 	last      releases.Index
 	digest    artifact.Digest // of last
 	withdrawn []releases.Withdrawal
@@ -102,24 +97,17 @@ func prepareRenewal(cfg *config.Verifying, req ReleaseIndexRequest) (r renewal, 
 		return r, err
 	}
 	r.file = filepath.Join(req.Folder, releases.FileName)
-	if r.policy, _, err = choosePolicy(req.Policy); err != nil {
-		return r, err
+	if req.Policy == "" {
+		req.Policy = defaultPolicy
 	}
-	if r.trust, err = chooseTrust(cfg, r.policy, req.Key, req.TrustedRoot); err != nil {
-		return r, err
-	}
-	seen, err := numberSeen(req.Seen)
-	if err != nil {
+	if r.stranger, err = newStranger(cfg, ReleaseVerifyRequest{Policy: req.Policy, Key: req.Key, TrustedRoot: req.TrustedRoot, Seen: req.Seen}); err != nil {
 		return r, err
 	}
 	var f verify.Freshness
 	if err := readReleases(&f, req.Index); err != nil {
 		return r, err
 	}
-	if r.last, err = r.open(f); err == nil && r.last.Number < seen {
-		err = fmt.Errorf("%w: its number is %d, and %d was seen: take the newest", releases.ErrRollback, r.last.Number, seen)
-	}
-	if err != nil {
+	if r.last, err = r.follows(f, ""); err != nil {
 		return r, refusedUnlessUsage(fmt.Errorf("opening %s: %w", req.Index, err))
 	}
 	r.digest = artifact.DigestBytes(f.Index)
@@ -145,13 +133,6 @@ func refusedUnlessUsage(err error) error {
 		return fmt.Errorf("%w: %w", config.ErrUsage, err)
 	}
 	return failure{err, statusRefused}
-}
-
-// open opens an index that the policy believes.
-func (r renewal) open(f verify.Freshness) (releases.Index, error) {
-	t := r.trust
-	t.Fresh = &f
-	return t.Releases(r.policy)
 }
 
 // made reads the next index, if a run before this one has written it. What is there
@@ -200,7 +181,7 @@ func (r renewal) make(ctx context.Context, s config.Signing) (next releases.Inde
 	if _, err := r.open(verify.Freshness{Index: data, Bundle: signature}); err != nil {
 		return next, nil, fmt.Errorf("%w: whoever signs here is believed by nobody who follows policy %s: %w", config.ErrUsage, r.policy.Name(), err)
 	}
-	return next, data, r.write(data, signature)
+	return next, data, writeReleases(filepath.Dir(r.file), data, signature)
 }
 
 func signIndex(ctx context.Context, s config.Signing, data []byte) ([]byte, error) {
@@ -217,28 +198,4 @@ func signIndex(ctx context.Context, s config.Signing, data []byte) ([]byte, erro
 		return nil, fmt.Errorf("signing an index of releases: %w", err)
 	}
 	return signature, nil
-}
-
-// write writes the signature, and then the index: who finds that finds both, though
-// the writing was interrupted.
-func (r renewal) write(data, signature []byte) error {
-	err := os.MkdirAll(filepath.Dir(r.file), 0o755)
-	if err == nil {
-		err = os.Remove(r.file)
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("writing an index of releases: %w", err)
-	}
-	for _, f := range []struct {
-		name string
-		data []byte
-	}{{dist.Bundle(r.file), signature}, {r.file, data}} {
-		if err := store.WriteFile(f.name, 0o644, func(w io.Writer) error {
-			_, err := w.Write(f.data)
-			return err
-		}); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -56,7 +56,7 @@ func putIndex(t *testing.T, cfg *config.Config, dir string, data []byte) {
 	t.Helper()
 	signature, err := signIndex(t.Context(), cfg.Signing, data)
 	if err == nil {
-		err = renewal{file: filepath.Join(dir, releases.FileName)}.write(data, signature)
+		err = writeReleases(dir, data, signature)
 	}
 	if err != nil {
 		t.Fatal(err)

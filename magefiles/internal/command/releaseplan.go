@@ -12,6 +12,7 @@ import (
 
 	"palisade/attestations/artifact"
 	"palisade/attestations/releases"
+	"palisade/attestations/verify"
 	"palisade/attestations/verify/registry"
 	"palisade/magefiles/internal/checkout"
 	"palisade/magefiles/internal/config"
@@ -25,20 +26,22 @@ import (
 // A ReleasePlanRequest says what to release. Component and Variant are as in a
 // Selection. Shards is on how many machines to build, by default one for each
 // platform; Tag what the CI was started by, which has to be that of the release.
-// The index of releases to follow is Index, a file, or what was published in
-// Registry; First says that there is none yet. A Rehearsal needs neither, nor a
-// tag, and nobody publishes it. Output is "text", the default, "matrix" or "env".
+// The index of releases to follow is Index, a file with its bundle beside it, or
+// what was published in Registry, and is believed as Believe says; First says that
+// there is none yet. A Rehearsal needs neither, nor a tag, and nobody publishes it.
+// Output is "text", the default, "matrix" or "env".
 type ReleasePlanRequest struct {
 	Component, Variant, Shards, Tag, Index, Registry, Output string
+	Believe                                                  BelieveRequest
 	First, Rehearsal                                         bool
 }
 
 // NewReleasePlanRequest takes flags, as NewVerifyRequest does.
-func NewReleasePlanRequest(component, variant, shards, tag, index, registry, output *string, first, rehearsal *bool) (req ReleasePlanRequest, err error) {
-	err = take(
+func NewReleasePlanRequest(component, variant, shards, tag, index, registry, policy, key, trustedRoot, seen, output *string, first, rehearsal *bool) (req ReleasePlanRequest, err error) {
+	err = take(append(req.Believe.flags(policy, key, trustedRoot, seen),
 		flag{"component", component, &req.Component}, flag{"variant", variant, &req.Variant}, flag{"shards", shards, &req.Shards},
 		flag{"tag", tag, &req.Tag}, flag{"index", index, &req.Index}, flag{"registry", registry, &req.Registry}, flag{"output", output, &req.Output},
-	)
+	)...)
 	req.First, req.Rehearsal = first != nil && *first, rehearsal != nil && *rehearsal
 	return req, err
 }
@@ -194,8 +197,9 @@ func inputsOf(plan *pipeline.Plan) []release.Input {
 }
 
 // previousIndex is the index of releases that this one's follows, nil if there is
-// none. That the published one is still the same is held when the next is
-// published.
+// none. What nobody believes is not followed: whoever can write to where it lies
+// would have the publisher sign what he likes in the next. That the published one is
+// still the same is held when the next is published.
 func previousIndex(ctx context.Context, cfg *config.Config, req ReleasePlanRequest, p release.Plan) (*release.Previous, error) {
 	given := 0
 	for _, is := range []bool{req.First, req.Index != "", req.Registry != ""} {
@@ -204,48 +208,53 @@ func previousIndex(ctx context.Context, cfg *config.Config, req ReleasePlanReque
 		}
 	}
 	switch {
+	case req.First && req.Believe.Seen != "":
+		return nil, fmt.Errorf("%w: -first says that there is no index of releases, and -seen=%.40s that there was one: leave one out", config.ErrUsage, req.Believe.Seen)
 	case given > 1:
 		return nil, fmt.Errorf("%w: -index, -registry and -first each say which index of releases this one follows: leave all but one out", config.ErrUsage)
+	case given == 0 && req.Believe.Seen != "":
+		return nil, fmt.Errorf("%w: -seen=%.40s says that there is an index of releases: name it, with -registry=HOST/PATH or -index=FILE", config.ErrUsage, req.Believe.Seen)
 	case req.First || req.Rehearsal && given == 0:
-		return nil, keepBefore(cfg, nil, nil)
+		return nil, keepBefore(cfg, verify.Freshness{}, nil)
 	case given == 0:
 		return nil, fmt.Errorf("%w: say which index of releases this one follows, with -registry=HOST/PATH or -index=FILE; or that it is the first, with -first", config.ErrUsage)
 	}
-	data, place, where, err := readPrevious(ctx, req)
+	s, err := req.Believe.stranger() // before anything is asked of a registry
 	if err != nil {
-		return nil, fmt.Errorf("reading the index of releases: %w", err)
+		return nil, err
 	}
-	index, err := releases.Parse(data)
+	found, place, where, err := readPrevious(ctx, req)
 	if err != nil {
-		return nil, fmt.Errorf("reading the index of releases in %s: %w", where, err)
+		return nil, fetched(fmt.Errorf("reading the index of releases: %w", err))
 	}
-	if index.Distribution != p.Distribution {
-		return nil, fmt.Errorf("%w: the index of releases in %s is of %q, not of %q", config.ErrUsage, where, index.Distribution, p.Distribution)
+	index, err := s.follows(found, p.Distribution)
+	if err != nil {
+		return nil, fetched(fmt.Errorf("opening the index of releases in %s: %w", where, err))
 	}
 	if slices.ContainsFunc(index.Releases, func(r releases.Release) bool { return r.Version == p.Release }) {
 		return nil, fmt.Errorf("%w: %s is released already, the index in %s lists it: raise the version in recipes/distribution.yaml", release.ErrTag, p.Release, where)
 	}
-	if err := keepBefore(cfg, data, fetchBefore(ctx, req, place)); err != nil {
+	if err := keepBefore(cfg, found, fetchBefore(ctx, req, place)); err != nil {
 		return nil, err
 	}
-	return &release.Previous{Number: index.Number, Digest: artifact.DigestBytes(data)}, nil
+	return &release.Previous{Number: index.Number, Digest: artifact.DigestBytes(found.Index)}, nil
 }
 
-func readPrevious(ctx context.Context, req ReleasePlanRequest) (data []byte, place *consume.Registry, where string, err error) {
+// readPrevious reads it with its bundle, which nobody vouches for yet.
+func readPrevious(ctx context.Context, req ReleasePlanRequest) (found verify.Freshness, place *consume.Registry, where string, err error) {
 	if req.Index != "" {
-		data, err = readSmall(req.Index, releases.MaxSize)
-		return data, nil, req.Index, err
+		return found, nil, req.Index, readReleases(&found, req.Index)
 	}
 	place, err = consume.InRegistry(ctx, req.Registry, registry.Options{Keychain: credentials})
 	if errors.Is(err, registry.ErrReference) {
 		err = fmt.Errorf("%w: -registry: %w", config.ErrUsage, err)
 	}
 	if err != nil {
-		return nil, nil, "", err
+		return found, nil, "", err
 	}
-	data, _, err = place.Index(ctx)
+	found.Index, found.Bundle, err = place.Index(ctx)
 	if errors.Is(err, consume.ErrNone) {
 		err = fmt.Errorf("%w: if nothing was released yet, say so with -first", err)
 	}
-	return data, place, place.String(), err
+	return found, place, place.String(), err
 }

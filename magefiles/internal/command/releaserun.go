@@ -20,25 +20,30 @@ import (
 
 // A ReleaseRequest says what to release by this machine alone, as the steps have it,
 // each by its own request. Registry and Directory are where it goes, and where the
-// index of releases is that it follows, unless Index is that. Dry does everything but
-// publish it, and needs neither tag nor index.
+// index of releases is that it follows, unless Index is that. Policy, Key, TrustedRoot
+// and Seen say by what that index is believed, and the release once it is published.
+// Dry does everything but publish it, needs neither tag nor index, and goes by the
+// policy "workstation" by default: a workstation makes nothing that "release" takes.
 type ReleaseRequest struct {
 	Component, Variant, Tag, Index string
 	Registry, Directory            string
-	Policy, Key, TrustedRoot       string
+	Policy, Key, TrustedRoot, Seen string
 	Database, Since                string
 	First, Dry                     bool
 }
 
 // NewReleaseRequest takes flags, as NewVerifyRequest does.
-func NewReleaseRequest(component, variant, tag, index, registry, directory, policy, key, trustedRoot, database, since *string, first, dry *bool) (req ReleaseRequest, err error) {
+func NewReleaseRequest(component, variant, tag, index, registry, directory, policy, key, trustedRoot, seen, database, since *string, first, dry *bool) (req ReleaseRequest, err error) {
 	err = take(
 		flag{"component", component, &req.Component}, flag{"variant", variant, &req.Variant}, flag{"tag", tag, &req.Tag}, flag{"index", index, &req.Index},
 		flag{"registry", registry, &req.Registry}, flag{"directory", directory, &req.Directory},
-		flag{"policy", policy, &req.Policy}, flag{"key", key, &req.Key}, flag{"trustedRoot", trustedRoot, &req.TrustedRoot},
+		flag{"policy", policy, &req.Policy}, flag{"key", key, &req.Key}, flag{"trustedRoot", trustedRoot, &req.TrustedRoot}, flag{"seen", seen, &req.Seen},
 		flag{"database", database, &req.Database}, flag{"since", since, &req.Since},
 	)
 	req.First, req.Dry = first != nil && *first, dry != nil && *dry
+	if req.Dry && req.Policy == "" {
+		req.Policy = defaultPolicy
+	}
 	return req, err
 }
 
@@ -78,7 +83,7 @@ func Release(ctx context.Context, req ReleaseRequest) error {
 		return ReleaseAssemble(ctx, ReleaseAssembleRequest{Database: req.Database, Since: req.Since})
 	})
 	if err == nil {
-		err = begin("sign", func() error { return ReleaseSign(ctx, ReleaseSignRequest{}) })
+		err = begin("sign", func() error { return ReleaseSign(ctx, ReleaseSignRequest{Believe: req.believe()}) })
 	}
 	if err != nil {
 		return err
@@ -108,8 +113,12 @@ func begin(step string, do func() error) error {
 	return do()
 }
 
+func (req ReleaseRequest) believe() BelieveRequest {
+	return BelieveRequest{Policy: req.Policy, Key: req.Key, TrustedRoot: req.TrustedRoot, Seen: req.Seen}
+}
+
 func (req ReleaseRequest) plan() ReleasePlanRequest {
-	p := ReleasePlanRequest{Component: req.Component, Variant: req.Variant, Tag: req.Tag, Index: req.Index, First: req.First, Rehearsal: req.Dry}
+	p := ReleasePlanRequest{Component: req.Component, Variant: req.Variant, Tag: req.Tag, Index: req.Index, Believe: req.believe(), First: req.First, Rehearsal: req.Dry}
 	switch {
 	case req.Index != "" || req.First || req.Dry:
 	case req.Registry != "":
@@ -126,7 +135,7 @@ func (req ReleaseRequest) publish() ReleasePublishRequest {
 
 // verify is what is verified of what was published: wherever it went.
 func (req ReleaseRequest) verify() (all []ReleaseVerifyRequest) {
-	one := ReleaseVerifyRequest{Policy: req.Policy, Key: req.Key, TrustedRoot: req.TrustedRoot}
+	one := ReleaseVerifyRequest{Policy: req.Policy, Key: req.Key, TrustedRoot: req.TrustedRoot, Seen: req.Seen}
 	if req.Registry != "" || req.Directory == "" {
 		at := one
 		at.Registry = req.Registry
@@ -163,9 +172,6 @@ func rehearse(ctx context.Context, cfg *config.Config, req ReleaseRequest) (err 
 	verifying, err := config.LoadVerifying()
 	if err != nil {
 		return outcome(err)
-	}
-	if req.Policy == "" {
-		req.Policy = defaultPolicy // nothing here is what the release's own policy wants: a workstation made it
 	}
 	s, err := newStranger(verifying, ReleaseVerifyRequest{Policy: req.Policy, Key: req.Key, TrustedRoot: req.TrustedRoot})
 	if err != nil {

@@ -16,8 +16,10 @@ import (
 	"palisade/attestations/bundle"
 	"palisade/attestations/provenance"
 	"palisade/attestations/releases"
+	"palisade/attestations/verify"
 	"palisade/magefiles/internal/attest"
 	"palisade/magefiles/internal/checkout"
+	"palisade/magefiles/internal/config"
 	"palisade/magefiles/internal/dist"
 	"palisade/magefiles/internal/handover"
 	"palisade/magefiles/internal/keys"
@@ -27,15 +29,17 @@ import (
 
 // A ReleaseSignRequest is a StepRequest, of which From is what release:assemble
 // handed over. Life is how long the next index of releases holds, by default
-// releases.DefaultLife, and an hour of a rehearsal.
+// releases.DefaultLife, and an hour of a rehearsal. Believe says by what the last one
+// is believed.
 type ReleaseSignRequest struct {
 	StepRequest
-	Life string
+	Life    string
+	Believe BelieveRequest
 }
 
 // NewReleaseSignRequest takes flags, as NewVerifyRequest does.
-func NewReleaseSignRequest(plan, from, digests, output, life *string) (req ReleaseSignRequest, err error) {
-	err = take(append(req.flags(plan, from, digests, output), flag{"life", life, &req.Life})...)
+func NewReleaseSignRequest(plan, from, digests, policy, key, trustedRoot, seen, output, life *string) (req ReleaseSignRequest, err error) {
+	err = take(slices.Concat(req.flags(plan, from, digests, output), req.Believe.flags(policy, key, trustedRoot, seen), []flag{{"life", life, &req.Life}})...)
 	return req, err
 }
 
@@ -91,7 +95,7 @@ func (r *signatory) prepare(ctx context.Context, req ReleaseSignRequest) (err er
 	if r.life, err = r.lifeOfNext(req.Life); err != nil {
 		return err
 	}
-	if r.previous, err = r.before(); err != nil {
+	if r.previous, err = r.before(req.Believe); err != nil {
 		return err
 	}
 	if r.identity, err = keys.IdentityOf(ctx, r.config.Signing, time.Now); err != nil {
@@ -118,14 +122,30 @@ func (r *signatory) source() attest.Source {
 }
 
 // before is the index of releases that this release's follows; nil if it is the
-// first.
-func (r *signatory) before() (*releases.Index, error) {
+// first. That the plan names it is not enough: who plans has no key, and was shown it
+// by a registry. So who signs the next one opens its signature as well.
+func (r *signatory) before(believe BelieveRequest) (*releases.Index, error) {
 	data, err := r.lastIndex()
-	if err != nil || data == nil {
+	switch {
+	case err == nil && data == nil && believe.Seen != "":
+		return nil, fmt.Errorf("%w: the plan follows no index of releases, and -seen=%.40s says that there is one: plan anew", config.ErrUsage, believe.Seen)
+	case err != nil || data == nil:
 		return nil, err
 	}
-	index, err := releases.Parse(data)
-	return &index, err
+	s, err := believe.stranger()
+	if err != nil {
+		return nil, err
+	}
+	name := filepath.Join(beforeDir(r.config), releases.FileName)
+	last := verify.Freshness{Index: data}
+	if last.Bundle, err = readSmall(filepath.Join(beforeDir(r.config), releases.BundleName), maxIndexBundle); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("reading the signature of %s: %w", name, err)
+	}
+	index, err := s.follows(last, r.plan.Distribution)
+	if err != nil {
+		return nil, fetched(fmt.Errorf("opening %s, which the next index of releases follows: %w", name, err))
+	}
+	return &index, nil
 }
 
 // sign does the work. Whatever can refuse comes before the first signature.
