@@ -41,9 +41,9 @@ func NewReleasePublishRequest(plan, from, digests, registry, directory, index, p
 	return req, err
 }
 
-// ReleasePublish publishes what release:sign handed over: images and files under no
-// tag first; verifies them where they are then, as a stranger would; and only then
-// the tags, the directory, and the index of releases last. It needs nothing that
+// ReleasePublish publishes what release:sign handed over, once it was verified as a
+// stranger would: images and files under no tag first; verifies them where they are
+// then, likewise; and only then the tags, the directory, and the index of releases last. It needs nothing that
 // signs. What is there is not sent again, and a run that was interrupted is gone on
 // with by the next. Nothing that is published is replaced.
 func ReleasePublish(ctx context.Context, req ReleasePublishRequest) error {
@@ -177,6 +177,12 @@ func (p *publication) release(ctx context.Context, dir string, data, signature [
 			return err
 		}
 	}
+	// As a stranger would, and before anything is sent: what was attached to an image
+	// and is refused afterwards would stay with it, and so with every later release that
+	// has the image.
+	if err := p.stranger.files(ctx, fmt.Sprintf("release %s as it was signed", entry.Version), dir); err != nil {
+		return err
+	}
 	if p.options.Registry != "" {
 		if err := p.toRegistry(ctx, r, dir, entry); err != nil {
 			return err
@@ -270,16 +276,12 @@ func (p *publication) verifyThere(ctx context.Context, index artifact.Digest, en
 	return p.stranger.images(ctx, at, entry)
 }
 
-// toDirectory puts the files into the directory. What is in no registry is verified
-// there before it has its name.
+// toDirectory puts the files into the directory, where they are verified before they
+// have their name, or before the index names a folder that was there.
 func (p *publication) toDirectory(ctx context.Context, r *publish.Release, entry releases.Release) error {
-	var judge func(context.Context, string) error
-	if p.options.Registry == "" {
-		judge = func(ctx context.Context, folder string) error {
-			return p.stranger.files(ctx, fmt.Sprintf("release %s in %s", entry.Version, p.dir), folder)
-		}
-	}
-	there, err := r.ToDirectory(ctx, p.dir, entry.Version, judge)
+	there, err := r.ToDirectory(ctx, p.dir, entry.Version, func(ctx context.Context, folder string) error {
+		return p.stranger.files(ctx, fmt.Sprintf("release %s in %s", entry.Version, p.dir), folder)
+	})
 	if err == nil {
 		p.row("files", filepath.Join(p.dir, consume.Tag(entry.Version)), r.Form.Index.Digest, sent(there))
 	}

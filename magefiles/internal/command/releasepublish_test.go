@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -31,10 +33,24 @@ import (
 // loopback is a registry, and how it is called.
 func loopback(t *testing.T) string {
 	t.Helper()
-	s := httptest.NewServer(ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0))))
+	name, _ := watched(t)
+	return name
+}
+
+// watched is one that counts the requests that write.
+func watched(t *testing.T) (name string, writes *atomic.Int64) {
+	t.Helper()
+	writes = new(atomic.Int64)
+	inner := ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0)))
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		if q.Method != http.MethodGet && q.Method != http.MethodHead {
+			writes.Add(1)
+		}
+		inner.ServeHTTP(w, q)
+	}))
 	s.Config.ErrorLog = log.New(io.Discard, "", 0) // HTTPS is tried first
 	t.Cleanup(s.Close)
-	return strings.TrimPrefix(s.URL, "http://") + "/palisade"
+	return strings.TrimPrefix(s.URL, "http://") + "/palisade", writes
 }
 
 // hollow is a release that is signed and whole by its names, and that nobody would
@@ -90,24 +106,29 @@ func write(t *testing.T, name, text string) {
 	}
 }
 
-// What a stranger would refuse is under no tag, in no directory and in no index,
+// listed is a signed index of releases that lists one.
+func listed(t *testing.T, cfg *config.Config, entry releases.Release) (data, signature []byte) {
+	t.Helper()
+	next, err := releases.First("palisade", entry, time.Now(), releases.DefaultLife)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if data, err = next.Encode(); err != nil {
+		t.Fatal(err)
+	}
+	if signature, err = signIndex(t.Context(), cfg.Signing, data); err != nil {
+		t.Fatal(err)
+	}
+	return data, signature
+}
+
+// What a stranger would refuse is not sent, and is in no directory and in no index,
 // though it was signed; and the error says so with status 3.
 func TestPublishNothingUnverified(t *testing.T) {
 	dir, cfg := firstIndex(t)
 	entry := hollow(t, cfg, filepath.Join(dir, "dist"))
 	plan := release.Plan{Release: entry.Version, Commit: entry.Commit}
-	next, err := releases.First("palisade", entry, time.Now(), releases.DefaultLife)
-	if err != nil {
-		t.Fatal(err)
-	}
-	data, err := next.Encode()
-	if err != nil {
-		t.Fatal(err)
-	}
-	signature, err := signIndex(t.Context(), cfg.Signing, data)
-	if err != nil {
-		t.Fatal(err)
-	}
+	data, signature := listed(t, cfg, entry)
 	verifying, err := config.LoadVerifying()
 	if err != nil {
 		t.Fatal(err)
@@ -131,8 +152,9 @@ func TestPublishNothingUnverified(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.req.Policy, tt.req.First = "workstation", true
+			name, writes := watched(t)
 			if tt.req.Registry != "" {
-				tt.req.Registry = loopback(t)
+				tt.req.Registry = name
 			}
 			p, err := newPublication(verifying, tt.req)
 			if err != nil {
@@ -155,21 +177,61 @@ func TestPublishNothingUnverified(t *testing.T) {
 			if left, err := os.ReadDir(site); len(left) > 0 {
 				t.Errorf("in the directory: %v, %v", left, err)
 			}
-			if tt.req.Registry == "" {
-				return
-			}
-			at, err := consume.InRegistry(t.Context(), tt.req.Registry, registry.Options{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if _, _, err := at.Index(t.Context()); !errors.Is(err, consume.ErrNone) {
-				t.Errorf("an index is there: %v", err)
-			}
-			if err := into(t.TempDir(), func(root *os.Root) error { return at.Files(t.Context(), entry, root) }); !errors.Is(err, consume.ErrNone) {
-				t.Errorf("a tag is there: %v", err)
+			if n := writes.Load(); n > 0 {
+				t.Errorf("%d requests wrote to the registry", n)
 			}
 		})
 	}
+}
+
+// What passed here is judged once more where it was sent: what a stranger would refuse
+// there gets no tag and no folder, and no index names a folder that was there.
+func TestPublishVerifiesThere(t *testing.T) {
+	dir, cfg := firstIndex(t)
+	from, site := filepath.Join(dir, "dist"), filepath.Join(dir, "site")
+	entry := hollow(t, cfg, from)
+	data, signature := listed(t, cfg, entry)
+	verifying, err := config.LoadVerifying()
+	if err != nil {
+		t.Fatal(err)
+	}
+	name, writes := watched(t)
+	p, err := newPublication(verifying, ReleasePublishRequest{Registry: name, Directory: site, Policy: "workstation"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.console.Close()
+	if _, err := p.stranger.knows(data, signature); err != nil {
+		t.Fatal(err)
+	}
+	r, err := publish.OpenRelease(t.Context(), p.options, from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	refused := func(where string, put func() error) {
+		t.Helper()
+		out, err := said(t, put)
+		if !errors.Is(err, verify.ErrRefused) || status(publishedAll(err)) != 3 || !strings.Contains(out, "FAIL  release.json") || len(p.rows) > 0 {
+			t.Errorf("%s: %v; it says\n%s", where, err, out)
+		}
+	}
+	refused("in the registry", func() error { return p.toRegistry(t.Context(), r, from, entry) })
+	at, err := consume.InRegistry(t.Context(), name, registry.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := into(t.TempDir(), func(root *os.Root) error { return at.Files(t.Context(), entry, root) }); !errors.Is(err, consume.ErrNone) || writes.Load() == 0 {
+		t.Errorf("a tag is there, or nothing was sent: %v", err)
+	}
+	refused("in the directory", func() error { return p.toDirectory(t.Context(), r, entry) })
+	if left, err := os.ReadDir(site); len(left) > 0 {
+		t.Errorf("in the directory: %v, %v", left, err)
+	}
+	if err := os.CopyFS(filepath.Join(site, "v1.0.0"), os.DirFS(from)); err != nil {
+		t.Fatal(err)
+	}
+	refused("in a folder that was there", func() error { return p.toDirectory(t.Context(), r, entry) })
 }
 
 // An index that was signed anew is published alone, and is then the one to believe.

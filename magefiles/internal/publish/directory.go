@@ -37,7 +37,8 @@ func (r *Release) Free(ctx context.Context, dir, version string) (there bool, er
 
 // ToDirectory puts the files into the folder vVERSION of a directory, whole and on
 // disk or not at all, and reports whether they were there. judge, if it is not nil,
-// is asked about the folder before it has its name.
+// is asked about the folder before it has its name, and about one that was there as
+// well: nobody knows who put it there, or what else he put into it.
 func (r *Release) ToDirectory(ctx context.Context, dir, version string, judge func(ctx context.Context, folder string) error) (there bool, err error) {
 	there, err = r.toDirectory(ctx, dir, version, judge)
 	if err != nil {
@@ -55,8 +56,12 @@ func (r *Release) toDirectory(ctx context.Context, dir, version string, judge fu
 		return false, err
 	}
 	defer unlock()
-	if there, err := r.Free(ctx, dir, version); err != nil || there {
-		return there, err
+	there, err := r.Free(ctx, dir, version)
+	if there && judge != nil {
+		err = judge(ctx, filepath.Join(dir, consume.Tag(version)))
+	}
+	if err != nil || there {
+		return there && err == nil, err
 	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {

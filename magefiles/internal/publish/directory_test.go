@@ -56,8 +56,16 @@ func TestDirectory(t *testing.T) {
 		t.Fatal(err)
 	}
 	same(t, got, want)
-	if there, err := openRelease(t, r).ToDirectory(ctx, dir, version, func(context.Context, string) error { return refuse }); err != nil || !there {
-		t.Errorf("again: %t, %v", there, err)
+	// One that is there is judged as it lies there, though it has these very files.
+	if err := os.MkdirAll(filepath.Join(dir, "v1.0.0", "bin"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []error{refuse, nil} {
+		judged := ""
+		there, err := openRelease(t, r).ToDirectory(ctx, dir, version, func(_ context.Context, folder string) error { judged = folder; return want })
+		if !errors.Is(err, want) || there != (want == nil) || judged != filepath.Join(dir, "v1.0.0") {
+			t.Errorf("again: %t, %v, want %v; judged was %q", there, err, want, judged)
+		}
 	}
 	if _, err := openRelease(t, newFiles(t, "another")).ToDirectory(ctx, dir, version, nil); !errors.Is(err, ErrTag) {
 		t.Errorf("another content: %v, want %v", err, ErrTag)
