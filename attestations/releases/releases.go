@@ -48,10 +48,12 @@ import (
 // Schema identifies the format that this package reads and writes.
 const Schema = "palisade.releases.v1"
 
-// The names under which an index and its signature lie beside releases.
+// The names under which an index and its signature lie beside releases, and that of
+// the notes in one, whose digest its entry has.
 const (
 	FileName   = "releases.json"
 	BundleName = FileName + ".sigstore.json"
+	NotesName  = "RELEASE_NOTES.md"
 )
 
 // Bounds of an index: bytes, releases, images of each, and its number, which

@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"palisade/attestations/artifact"
+	"palisade/attestations/releases"
 	"palisade/attestations/unpack"
 )
 
@@ -30,8 +31,9 @@ const (
 	vexSuffix        = ".vex.json"
 )
 
-// forOthers may lie in a release and is not read here.
-var forOthers = []string{"RELEASE_NOTES.md", "RELEASE_NOTES.md" + bundleSuffix, "cosign.pub", "trusted_root.json"}
+// optional may lie in a release. The notes are held against their signature; whom to
+// believe is for others, and not read here.
+var optional = []string{releases.NotesName, releases.NotesName + bundleSuffix, "cosign.pub", "trusted_root.json"}
 
 // Bounds of what is read whole, in bytes, and of how many files there are.
 const (
@@ -158,7 +160,7 @@ func (d directory) has(name string) bool {
 // that it must have.
 func listing(records []artifact.Record, loose bool, required func(suffix string) bool) map[string]bool {
 	all := map[string]bool{indexName: true, indexName + bundleSuffix: true, sumsName: true}
-	for _, name := range forOthers {
+	for _, name := range optional {
 		all[name] = false
 	}
 	for _, r := range records {

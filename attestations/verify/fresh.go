@@ -106,8 +106,9 @@ func (f fresher) listed(publishes func(distribution string) bool, find func(rele
 		r.Version, rank, i.Number, i.Number, i.Expires.Format(time.RFC3339), by), nil
 }
 
-// fresh makes the check of the release that m is the manifest of.
-func (v *verifier) fresh(s *subject, m *artifact.Manifest, report *Report) {
+// fresh makes the check of the release that m is the manifest of: all of it, unless
+// only one file of it is verified.
+func (v *verifier) fresh(s *subject, m *artifact.Manifest, only string, report *Report) {
 	f := fresher{v.freshness, v.policy, v.open, v.now}
 	if !f.asked() {
 		return
@@ -117,6 +118,9 @@ func (v *verifier) fresh(s *subject, m *artifact.Manifest, report *Report) {
 			r, err := i.Find(v.indexDigest, f.Version)
 			if err == nil && !slices.Equal(r.Images, releases.ImagesOf(m)) {
 				err = fmt.Errorf("%w: of release %s it lists other images", releases.ErrNotReleased, r.Version)
+			}
+			if err == nil && only == "" {
+				err = v.listedNotes(r)
 			}
 			return r, err
 		}, report)

@@ -109,7 +109,7 @@ func (v *verifier) run(ctx context.Context, report *Report, only string) error {
 		}
 		return v.files(index, what, only)
 	})
-	v.fresh(whole, index, report)
+	v.fresh(whole, index, only, report)
 	report.Lines = whole.lines
 	if index == nil {
 		return errors.Join(whole.refusals...)
@@ -220,6 +220,9 @@ func (v *verifier) files(index *artifact.Manifest, what selection, only string) 
 	}
 	if only == "" {
 		if err := v.dir.compare(want); err != nil {
+			return "", err
+		}
+		if err := v.notes(); err != nil {
 			return "", err
 		}
 	}

@@ -13,10 +13,10 @@ import (
 	"strings"
 
 	"palisade/attestations/artifact"
+	"palisade/attestations/releases"
 	"palisade/magefiles/internal/audit"
 	"palisade/magefiles/internal/dist"
 	"palisade/magefiles/internal/handover"
-	"palisade/magefiles/internal/notes"
 	"palisade/magefiles/internal/release"
 	"palisade/magefiles/internal/store"
 )
@@ -221,7 +221,7 @@ func (s *step) writeNotes(work *os.Root, since string) error {
 	if err != nil {
 		return err
 	}
-	return store.WriteFile(filepath.Join(dir, notes.Name), 0o644, func(w io.Writer) error {
+	return store.WriteFile(filepath.Join(dir, releases.NotesName), 0o644, func(w io.Writer) error {
 		_, err := w.Write(data)
 		return err
 	})
@@ -232,7 +232,7 @@ const handedDatabase = handedBeside + "/vulndb"
 
 // assembledFiles are the files of a hand-over of this release.
 func assembledFiles(m *artifact.Manifest) func(name string) bool {
-	files := map[string]bool{dist.Index: true, dist.Sums: true, notes.Name: true}
+	files := map[string]bool{dist.Index: true, dist.Sums: true, releases.NotesName: true}
 	for _, r := range m.Artifacts {
 		files[dist.TestResult(r)], files[dist.VEX(r)] = true, true
 		for _, f := range dist.Beside(r) {

@@ -11,7 +11,6 @@ import (
 	"palisade/attestations/releases"
 	"palisade/magefiles/internal/consume"
 	"palisade/magefiles/internal/dist"
-	"palisade/magefiles/internal/notes"
 	"palisade/magefiles/internal/sign"
 )
 
@@ -45,7 +44,7 @@ func (r *signatory) list(ctx context.Context, work *os.Root, hand sign.Hand) (re
 		switch f.Name {
 		case dist.Index:
 			entry.Manifest = f.Digest
-		case notes.Name:
+		case releases.NotesName:
 			entry.Notes = f.Digest
 		}
 	}

@@ -15,9 +15,9 @@
 //     the same gets the same manifest. Its digest is what an entry of the index of
 //     releases calls files.
 //   - application/vnd.palisade.release.said.v1: what is said of it. Provenance, test
-//     results, every bundle, notes. Nothing pins it but signatures: more may be said
-//     of a release later, and then the tag is of another index with the same first
-//     artifact.
+//     results, every bundle, notes. Nothing pins it but signatures, and the notes the
+//     entry of the index: more may be said of a release later, and then the tag is of
+//     another index with the same first artifact.
 //
 // The tag is v and the version. The tag "index" is of an artifact
 // application/vnd.palisade.releases.v1, with the index of releases and its bundle.
@@ -77,9 +77,24 @@ type Listing struct {
 	Said    []File // what is said of it
 }
 
-// held refuses files that are not those of r: of which release.json is another, or
-// that were published under another digest.
+// held refuses files that are not those of r: of which release.json or the notes are
+// others, or that were published under another digest.
 func (l Listing) held(r releases.Release) error {
+	var notes artifact.Digest
+	for _, f := range l.Said {
+		if f.Name == releases.NotesName {
+			notes = f.Digest
+		}
+	}
+	switch {
+	case notes == r.Notes:
+	case r.Notes.IsZero():
+		return mismatch("of %s no notes are listed, and what was published has some, %s", r.Version, notes)
+	case notes.IsZero():
+		return mismatch("the notes of %s are %s, and what was published has none", r.Version, r.Notes)
+	default:
+		return mismatch("the notes of %s are %s, and what was published has %s", r.Version, r.Notes, notes)
+	}
 	for _, f := range l.Release {
 		if f.Name == manifestName && f.Digest != r.Manifest {
 			return mismatch("release.json of %s is %s, and what was published has %s", r.Version, r.Manifest, f.Digest)

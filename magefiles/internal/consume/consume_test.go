@@ -59,6 +59,7 @@ func TestRegistryRefuses(t *testing.T) {
 	rename := func(to string) func(*hostile) {
 		return func(h *hostile) { h.said.Layers[1].Annotations.Title = to }
 	}
+	noted := func(h *hostile) { h.said.Layers[0].Annotations.Title = releases.NotesName }
 	for _, tt := range []struct {
 		name   string
 		change func(*hostile)
@@ -112,6 +113,9 @@ func TestRegistryRefuses(t *testing.T) {
 		{name: "an index in an index", index: func(i *index) { i.Manifests[1].MediaType = ocilayout.IndexType }, want: ErrForm},
 		{name: "another release.json", of: func(r *releases.Release) { r.Manifest = artifact.DigestBytes(nil) }, want: ErrMismatch},
 		{name: "other files", of: func(r *releases.Release) { r.Files = artifact.DigestBytes(nil) }, want: ErrMismatch},
+		{name: "other notes", change: noted, of: func(r *releases.Release) { r.Notes = artifact.DigestBytes(nil) }, want: ErrMismatch},
+		{name: "notes that are not listed", change: noted, want: ErrMismatch},
+		{name: "no notes, where some are listed", of: func(r *releases.Release) { r.Notes = artifact.DigestBytes(nil) }, want: ErrMismatch},
 		{name: "no files in a registry", of: func(r *releases.Release) { r.Files = artifact.Digest{} }, want: ErrNone},
 		{name: "another version", of: func(r *releases.Release) { r.Version = "1.0.1" }, want: ErrNone},
 	} {
@@ -270,6 +274,9 @@ func TestDirectoryRefuses(t *testing.T) {
 		{"another release.json", func(dir string) error {
 			return os.WriteFile(filepath.Join(dir, "release.json"), []byte("{}"), 0o600)
 		}, ErrForm},
+		{"notes that are not listed", func(dir string) error {
+			return os.WriteFile(filepath.Join(dir, releases.NotesName), []byte("# Notes"), 0o600)
+		}, ErrMismatch},
 		{"a link out", func(dir string) error { return os.Symlink("/etc/hostname", filepath.Join(dir, "x")) }, ErrForm},
 		{"a huge file", func(dir string) error {
 			return os.Truncate(filepath.Join(dir, "SHA256SUMS"), unpack.MaxUnpacked+1)

@@ -63,9 +63,6 @@ type Audit struct {
 	Failed          []string // ids of checks, sorted
 }
 
-// Name is the file that notes are in.
-const Name = "RELEASE_NOTES.md"
-
 // plain is what may stand in a command.
 var plain = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+-]{0,199}$`)
 

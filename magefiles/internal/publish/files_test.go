@@ -67,10 +67,16 @@ func entry(t testing.TB, r *Release) releases.Release {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return releases.Release{
+	of := releases.Release{
 		Version: version, Tag: "v" + version, Commit: strings.Repeat("0a", 20),
 		Manifest: artifact.DigestBytes(data), Files: r.Form.Release.Digest, Images: releases.ImagesOf(r.Manifest),
 	}
+	for _, f := range r.Listing.Said {
+		if f.Name == releases.NotesName {
+			of.Notes = f.Digest
+		}
+	}
+	return of
 }
 
 // publishFiles does what is done with the files, with what comes between.

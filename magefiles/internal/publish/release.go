@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"palisade/attestations/artifact"
+	"palisade/attestations/releases"
 	"palisade/magefiles/internal/consume"
 	"palisade/magefiles/internal/dist"
 )
@@ -59,12 +60,9 @@ func (r *Release) read(ctx context.Context, o Options) (err error) {
 	return err
 }
 
-// notes is what is told to people about the release.
-const notes = "RELEASE_NOTES.md"
-
 // known refuses what is said of nothing in the release.
 func (r *Release) known() error {
-	names := map[string]bool{dist.Bundle(dist.Index): true, dist.PublicKey: true, dist.TrustedRoot: true, notes: true, dist.Bundle(notes): true}
+	names := map[string]bool{dist.Bundle(dist.Index): true, dist.PublicKey: true, dist.TrustedRoot: true, releases.NotesName: true, dist.Bundle(releases.NotesName): true}
 	var folders []string
 	says := func(of string, documents ...string) {
 		names[dist.Bundle(of)] = true

@@ -12,15 +12,13 @@ import (
 	"palisade/attestations/signing"
 )
 
-// The notes of a release lie beside its files, of this many bytes at most.
-const (
-	notesName = "RELEASE_NOTES.md"
-	maxNotes  = 4 << 20
-)
+// maxNotes bounds the notes of a release, which lie beside its files, in bytes.
+const maxNotes = 4 << 20
 
-// notes are signed as a file: they are for people, and nothing is decided by them.
+// notes are signed as a file: they are for people, and nothing is decided by them. The
+// index of releases has their digest.
 func (r *release) notes() (signing.Content, error) {
-	data, err := r.read(notesName, maxNotes)
+	data, err := r.read(releases.NotesName, maxNotes)
 	if err != nil {
 		return signing.Content{}, err
 	}

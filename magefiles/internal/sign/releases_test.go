@@ -116,11 +116,11 @@ func TestNotes(t *testing.T) {
 	dir := built(t, "bell")
 	h, _ := hand(t)
 	signed(t, dir, h, 4, 0)
-	write(t, dir, notesName, "# Notes\n")
+	write(t, dir, releases.NotesName, "# Notes\n")
 	signed(t, dir, h, 1, 4)
-	if _, err := bundle.OpenSignature([]byte(files(t, dir)[notesName+".sigstore.json"]), *h.Trust, digestOf("# Notes\n")); err != nil {
+	if _, err := bundle.OpenSignature([]byte(files(t, dir)[releases.NotesName+".sigstore.json"]), *h.Trust, digestOf("# Notes\n")); err != nil {
 		t.Error(err)
 	}
-	write(t, dir, notesName, "# Other notes\n")
+	write(t, dir, releases.NotesName, "# Other notes\n")
 	signed(t, dir, h, 1, 4)
 }

@@ -32,6 +32,7 @@ import (
 
 	"palisade/attestations/artifact"
 	"palisade/attestations/bundle"
+	"palisade/attestations/releases"
 	"palisade/attestations/signing"
 	"palisade/magefiles/internal/dist"
 	"palisade/magefiles/internal/store"
@@ -260,8 +261,8 @@ func (r *release) tasks() ([]task, error) {
 	for _, i := range m.Images {
 		all = append(all, r.imageTasks(i)...)
 	}
-	if r.has(notesName) {
-		all = append(all, beside(notesName, r.notes))
+	if r.has(releases.NotesName) {
+		all = append(all, beside(releases.NotesName, r.notes))
 	}
 	return append(all, beside(dist.Index, func() (signing.Content, error) { return signing.File(artifact.DigestBytes(data)) })), nil
 }
