@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"palisade/attestations/artifact"
+	"palisade/attestations/releases"
 	"palisade/attestations/signing/sigstoretest"
 	"palisade/magefiles/internal/miniature"
 )
@@ -222,11 +223,18 @@ func (c *cut) tagged() miniature.Cut {
 }
 
 // next cuts another release that follows the first: nothing else changed, so it has the
-// same artifacts. What was the newest is that no longer.
+// same artifacts. What was the newest is that no longer. It follows the index that is
+// published, which who plans and who signs believe each for himself.
 func (c *cut) next(t *testing.T) {
 	again := c.cut(t, "released-already", c.tag, c.registry)
 	again.fails(t, "what is released already", "plan", 3, "is released already")
 	n := c.cut(t, "next", c.pipelines.next(t, "1.0.1"), c.registry)
+	n.must(t, n.Before(t.Context(), "sign"))
+	signature := n.stored(t, releases.BundleName)
+	was, err := os.ReadFile(signature)
+	n.must(t, errors.Join(err, os.WriteFile(signature, []byte("{}"), 0o644)))
+	n.fails(t, "an index of releases that lost its signature in the store", "sign", 3, releases.FileName, "not signed by anybody whom the policy accepts")
+	n.must(t, os.WriteFile(signature, was, 0o644))
 	n.must(t, n.Rest(t.Context()))
 	n.called(t)
 	tags := c.registry.tags(t)
