@@ -31,13 +31,14 @@ const (
 	vexSuffix        = ".vex.json"
 )
 
-// optional may lie in a release. The notes are held against their signature; whom to
-// believe is for others, and not read here.
-var optional = []string{releases.NotesName, releases.NotesName + bundleSuffix, "cosign.pub", "trusted_root.json"}
+// optional may lie in a release. The notes are held against their signature, and the
+// key against the policy; whose certificates to believe is for others, and not read.
+var optional = []string{releases.NotesName, releases.NotesName + bundleSuffix, keyName, "trusted_root.json"}
 
 // Bounds of what is read whole, in bytes, and of how many files there are.
 const (
 	maxStatement = 64 << 20 // and a bundle
+	maxKey       = 64 << 10
 	maxFiles     = 20_000
 	maxArtifact  = 4 << 30
 )

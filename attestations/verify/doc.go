@@ -125,7 +125,8 @@
 // release.json.sigstore.json, SHA256SUMS and, if there are notes, RELEASE_NOTES.md with its
 // bundle; it is verified with the whole release, and has the digest that the index of
 // releases lists, where there is that (ErrNotes). cosign.pub and trusted_root.json are for
-// others, and not read: trust does not come with what is to be trusted. What rebuilders attest of A lies in the folder A.rebuilds, see
+// others: trust does not come with what is to be trusted. A key that the policy does not
+// accept is refused (ErrKey); the other is not read. What rebuilders attest of A lies in the folder A.rebuilds, see
 // predicates/rebuild.md. The index of releases lies in no release, but is given,
 // see predicates/releases.md. Beside an image I.oci.tar lie the same but a test result,
 // and the folder I.oci.d: in it, for the index and each manifest, a folder called
@@ -172,6 +173,7 @@ var (
 	ErrTestResult     = errors.New("test result is not well-formed")
 	ErrImage          = errors.New("image is not what is said of it, or breaks a rule of images")
 	ErrLoose          = errors.New("file in bin is not that of the archive")
+	ErrKey            = errors.New("public key in the release is none that the policy accepts")
 	ErrNotes          = errors.New("release notes are not those of the release")
 	ErrRebuild        = errors.New("attestation of a rebuild is not one of this artifact")
 	ErrWorkflow       = errors.New("the workflow that the provenance names did not sign it")

@@ -60,16 +60,22 @@ func (t Trust) of(s policy.Signers) bundle.Trust {
 	return trust
 }
 
+// keys are those of signers, with what is given.
+func (t Trust) keys(s policy.Signers) []crypto.PublicKey {
+	if s.Given {
+		return slices.Concat(s.Keys, t.Keys)
+	}
+	return slices.Clone(s.Keys)
+}
+
 // Bundles is whose bundles p believes, with what t adds: an error if nobody's.
 func (t Trust) Bundles(p policy.Policy) (bundle.Trust, error) {
 	s := p.Signers()
 	trust := t.of(s)
-	if s.Given {
-		if len(t.Keys) == 0 && len(s.Keys) == 0 && len(s.Identities) == 0 {
-			return bundle.Trust{}, fmt.Errorf("policy %s: %w: it wants a key to be given, and there is none", p.Name(), bundle.ErrTrust)
-		}
-		trust.Keys = append(trust.Keys, t.Keys...)
+	if s.Given && len(t.Keys) == 0 && len(s.Keys) == 0 && len(s.Identities) == 0 {
+		return bundle.Trust{}, fmt.Errorf("policy %s: %w: it wants a key to be given, and there is none", p.Name(), bundle.ErrTrust)
 	}
+	trust.Keys = t.keys(s)
 	if err := trust.Validate(); err != nil {
 		return bundle.Trust{}, fmt.Errorf("policy %s: %w", p.Name(), err)
 	}

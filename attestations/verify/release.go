@@ -3,6 +3,7 @@ package verify
 import (
 	"bytes"
 	"context"
+	"crypto"
 	"errors"
 	"fmt"
 	"os"
@@ -78,6 +79,7 @@ type verifier struct {
 	open      opener
 	now       time.Time
 	freshness *Freshness
+	keys      []crypto.PublicKey // that the policy accepts
 
 	indexDigest  artifact.Digest
 	distribution string              // whose release it is
@@ -88,7 +90,7 @@ type verifier struct {
 }
 
 func newVerifier(dir directory, p policy.Policy, open opener, t Trust) *verifier {
-	return &verifier{dir: dir, policy: p, open: open, now: t.Now, freshness: t.Fresh, memory: semaphore.NewWeighted(unpack.MaxMember), opened: map[string]artifact.Digest{}}
+	return &verifier{keys: t.keys(p.Signers()), dir: dir, policy: p, open: open, now: t.Now, freshness: t.Fresh, memory: semaphore.NewWeighted(unpack.MaxMember), opened: map[string]artifact.Digest{}}
 }
 
 // run makes every check and returns the refusals.
@@ -222,7 +224,7 @@ func (v *verifier) files(index *artifact.Manifest, what selection, only string) 
 		if err := v.dir.compare(want); err != nil {
 			return "", err
 		}
-		if err := v.notes(); err != nil {
+		if err := errors.Join(v.notes(), v.publicKey()); err != nil {
 			return "", err
 		}
 	}

@@ -1,6 +1,9 @@
 package verify
 
 import (
+	"bytes"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 
 	"palisade/attestations/artifact"
@@ -39,4 +42,28 @@ func (v *verifier) listedNotes(r releases.Release) error {
 func (v *verifier) digestOfNotes() (artifact.Digest, error) {
 	data, err := v.dir.read(releases.NotesName, maxStatement)
 	return artifact.DigestBytes(data), err
+}
+
+// keyName is the public key that lies in a release for other tools.
+const keyName = "cosign.pub"
+
+// publicKey refuses one that the policy does not accept, byte for byte: it is read by
+// nobody here, but people verify by it who believe that it is the publisher's. There
+// need be none.
+func (v *verifier) publicKey() error {
+	if !v.dir.has(keyName) {
+		return nil
+	}
+	data, err := v.dir.read(keyName, maxKey)
+	if err != nil {
+		return err
+	}
+	if block, rest := pem.Decode(data); block != nil && len(bytes.TrimSpace(rest)) == 0 {
+		for _, key := range v.keys {
+			if der, err := x509.MarshalPKIXPublicKey(key); err == nil && bytes.Equal(der, block.Bytes) {
+				return nil
+			}
+		}
+	}
+	return fmt.Errorf("%w: %s: remove it, or take the release anew", ErrKey, keyName)
 }

@@ -14,7 +14,8 @@ import (
 )
 
 // Notes in the folder of a release are those that its publisher signed, and, where an
-// index of releases is asked, those that it lists of this release.
+// index of releases is asked, those that it lists of this release. A key in it is one
+// that the policy accepts.
 func TestNotes(t *testing.T) {
 	l, _ := newFreshWorld(t)
 	const own, other = "# Notes\n", "# Switch it off first\n"
@@ -36,6 +37,11 @@ func TestNotes(t *testing.T) {
 			}
 		}
 	}
+	pub := func(of crypto.Signer, more string) func(*testing.T, string) {
+		return func(t *testing.T, dir string) {
+			put(t, dir, keyName, append(must(signing.MarshalPublicKey(of.Public()))(t), more...))
+		}
+	}
 	none := func(*testing.T, string) {}
 	for _, tt := range []struct {
 		name   string
@@ -55,6 +61,10 @@ func TestNotes(t *testing.T) {
 		{name: "a signature of none", there: without(releases.NotesName), fails: []Check{Files}, wants: []error{ErrMissing}},
 		{name: "of another release of the same publisher", there: notes(other, key), listed: own, fails: []Check{Fresh}, wants: []error{ErrNotes}},
 		{name: "signed, and not listed", there: notes(own, key), listed: "-", fails: []Check{Fresh}, wants: []error{ErrNotes}},
+		{name: "the publisher's key", there: pub(key, "")},
+		{name: "another key", there: pub(otherKey, ""), fails: []Check{Files}, wants: []error{ErrKey}},
+		{name: "the publisher's key, and more", there: pub(key, "x"), fails: []Check{Files}, wants: []error{ErrKey}},
+		{name: "no key", there: func(t *testing.T, dir string) { put(t, dir, keyName, []byte("x")) }, fails: []Check{Files}, wants: []error{ErrKey}},
 		{name: "listed, and not there", there: none, listed: own, fails: []Check{Fresh}, wants: []error{ErrMissing}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
