@@ -13,9 +13,9 @@ import (
 // Release does all steps of a release on this machine, one after the other, and
 // passes over what is done already. dry does everything but publish: it needs neither
 // tag nor index of releases, signs with your key, verifies, and shows what would be
-// published, and as what; the index that it signs holds for an hour. The index that it
-// follows has to be believed under policy,
-// and to have a number no lower than seen.
+// published, and as what; the index that it signs then holds for an hour. The index
+// that it follows has to be believed under policy, and to have a number no lower than
+// seen.
 func Release(ctx context.Context, component, variant, tag, index, registry, directory, policy, key, trustedRoot, seen, database, since *string, first, dry *bool) error {
 	req, err := command.NewReleaseRequest(component, variant, tag, index, registry, directory, policy, key, trustedRoot, seen, database, since, first, dry)
 	if err == nil {

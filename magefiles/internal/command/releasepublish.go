@@ -43,9 +43,9 @@ func NewReleasePublishRequest(plan, from, digests, registry, directory, index, p
 
 // ReleasePublish publishes what release:sign handed over, once it was verified as a
 // stranger would: images and files under no tag first; verifies them where they are
-// then, likewise; and only then the tags, the directory, and the index of releases last. It needs nothing that
-// signs. What is there is not sent again, and a run that was interrupted is gone on
-// with by the next. Nothing that is published is replaced.
+// then, likewise; and only then the tags, the directory, and the index of releases
+// last. It needs nothing that signs. What is there is not sent again, and a run that was
+// interrupted is gone on with by the next. Nothing that is published is replaced.
 func ReleasePublish(ctx context.Context, req ReleasePublishRequest) error {
 	cfg, err := config.LoadVerifying()
 	if err != nil {
@@ -148,8 +148,8 @@ func beside(signed *handover.File) (index, signature []byte, err error) {
 	return index, signature, err
 }
 
-// release publishes the release in a folder of the folder of work, with the index of releases that it is
-// the newest of.
+// release publishes the release in a folder of the folder of work, with the index of
+// releases that it is the newest of.
 func (p *publication) release(ctx context.Context, dir string, data, signature []byte, plan release.Plan) error {
 	entry, err := p.stranger.knows(data, signature)
 	if err != nil {
