@@ -8,17 +8,18 @@
 // time, upstream's module and every module that is linked, by go.sum; what was
 // changed, by patched.sum and the patches one by one; which web interface there is
 // and what brought it; the toolchains, by their pins; the command and the
-// environment of the compiler; what the archive carries, each file once and with its
-// mode, and of those of this distribution the contents. Package
-// palisade/attestations/verify then looks into the archive, whose binaries have to
-// say the same of themselves.
+// environment of the compiler; which members the archive has, with which modes, and
+// the content of those that are this distribution's own. Package
+// palisade/attestations/verify then looks into the archive, which has to hold them,
+// and whose binaries have to say the same of themselves.
 //
 // What nobody but who built can know stays his word: that the compiler was given
 // that source and no other, what the sandboxes said of themselves, the state of
-// caches, the times; which npm packages were installed and files of the machine
+// caches, the times; the content of upstream's files and of the texts of licences in
+// the archive; which npm packages were installed and files of the machine
 // seen for a web interface, and what is embedded in it; the digests of zip files;
-// and the bytes of whatever upstream's source becomes, and of licences and files of
-// upstream's in the archive, of which only who builds it again can tell.
+// and the bytes of whatever upstream's source becomes, of which only who builds it
+// again can tell.
 //
 // Nothing that is read is run, and no key is seen.
 package attest
@@ -26,6 +27,7 @@ package attest
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"reflect"
 	"slices"
 	"strings"
@@ -77,11 +79,9 @@ func identity(r artifact.Record, rec *recipes.Recipe, d *recipes.Distribution) e
 		return fmt.Errorf("variant %.80q for %s is none of recipe %s", r.Variant, r.Platform, rec.Name)
 	}
 	version := rec.FullVersion(d, r.Variant)
-	stem, _, _ := strings.Cut(r.Name, "."+r.Platform.Slug()+".")
 	return errors.Join(
 		same("the component", r.Component, rec.Name),
 		same("its version", r.Version, version),
-		same("its file name, before the platform,", stem, rec.Name+"-"+version),
 		same("upstream's version", r.UpstreamVersion, rec.Version),
 		same("the recipe", r.Recipe.String(), rec.Digest.String()),
 		same("its time", fmt.Sprint(r.Epoch), fmt.Sprint(rec.Released.Unix())),
@@ -219,6 +219,53 @@ func compiled(r artifact.Record, rec *recipes.Recipe, d *recipes.Distribution) e
 		}
 		if err := gobuild.CheckBinary(b, rec, r.Patched, t); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// members holds which files the archive has, each once and with which mode, against
+// what a build lays out; and the content of those that are here, which are this
+// distribution's own, and of the binaries, which were read back.
+func members(r artifact.Record, rec *recipes.Recipe, d *recipes.Distribution) error {
+	name, folder, layout := gobuild.Layout(rec, d, gobuild.Target{Platform: r.Platform, Variant: r.Variant})
+	if err := same("its file name", r.Name, name); err != nil {
+		return err
+	}
+	slices.SortFunc(layout, func(a, b gobuild.Place) int { return strings.Compare(a.Name, b.Name) }) // as the archive has them
+	for i, at := range layout {
+		want := folder + "/" + at.Name
+		if i == len(r.Members) || r.Members[i].Name != want {
+			return fmt.Errorf("member %d of the archive has to be %s: it is missing, or something else is there", i+1, want)
+		}
+		if err := same("the mode of "+want, r.Members[i].Mode, fmt.Sprintf("%04o", at.Mode)); err != nil {
+			return err
+		}
+		if err := ours(r, r.Members[i], at, rec); err != nil {
+			return err
+		}
+	}
+	if len(r.Members) > len(layout) {
+		return fmt.Errorf("member %.200q of the archive is one that the recipe does not make", r.Members[len(layout)].Name)
+	}
+	return nil
+}
+
+// ours holds the content of one member, where it is known.
+func ours(r artifact.Record, m artifact.File, at gobuild.Place, rec *recipes.Recipe) error {
+	switch {
+	case at.Binary:
+		i := slices.IndexFunc(r.Binaries, func(b artifact.Binary) bool { return b.Name == at.Name })
+		if i < 0 || r.Binaries[i].Digest != m.Digest {
+			return fmt.Errorf("%s is not the binary of that name", m.Name)
+		}
+	case at.Member.Own != "":
+		data, err := fs.ReadFile(rec.Dir, at.Member.Own)
+		if err != nil {
+			return err
+		}
+		if m.Digest != artifact.DigestBytes(data) {
+			return fmt.Errorf("its %s is not the one of recipes/%s/%s", at.Name, rec.Name, at.Member.Own)
 		}
 	}
 	return nil

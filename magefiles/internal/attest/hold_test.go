@@ -3,7 +3,6 @@ package attest
 import (
 	"encoding/base64"
 	"errors"
-	"path"
 	"slices"
 	"strings"
 	"testing"
@@ -82,7 +81,7 @@ func recipe() *recipes.Recipe {
 		Name: "bell", Module: bell.Path, Version: "1.2.0", Revision: 3, Released: time.Unix(1700000000, 0), Tags: []string{"netgo"},
 		Binaries: []recipes.Binary{{Name: "bell", Package: "example.org/bell/cmd/bell"}}, Platforms: []artifact.Platform{linux},
 		Patches: []string{rope.Path}, UI: &recipes.UI{Pnpm: &recipes.Pnpm{Node: "24.21.0", Pnpm: "10.28.0"}},
-		Archive: []recipes.Member{{Own: "bell.yml", As: "bell.yml"}}, Dir: fstest.MapFS{"bell.yml": {Data: []byte("ours")}},
+		Archive: []recipes.Member{{From: "LICENSE", As: "LICENSE"}, {Own: "bell.yml", As: "bell.yml"}}, Dir: fstest.MapFS{"bell.yml": {Data: []byte("ours")}},
 		Lock: recipes.Lock{
 			Go: "1.26.8", Upstream: bell.Version, Requires: []module.Version{rope, bell, clay},
 			Sums: recipes.Sums{bell: h1("bell"), rope: h1("rope"), clay: h1("clay")},
@@ -93,6 +92,15 @@ func recipe() *recipes.Recipe {
 		},
 		Digest: digest("recipe"),
 	}
+}
+
+// membersOf is what the archive holds, of which bell.yml is in the hardened one alone.
+func membersOf(folder, variant string) []artifact.File {
+	all := []artifact.File{{Name: folder + "LICENSE", Mode: "0644", Digest: digest("licence")}, {Name: folder + recipes.TextsName, Mode: "0644", Digest: digest("texts")}, {Name: folder + "bell", Mode: "0755", Digest: digest("bell")}}
+	if variant == "hardened" {
+		all = append(all, artifact.File{Name: folder + "bell.yml", Mode: "0644", Digest: digest("ours")})
+	}
+	return all
 }
 
 // record is what a machine observes that builds the recipe.
@@ -118,11 +126,6 @@ func record(variant string) artifact.Record {
 	main := of(bell)
 	main.Replace, main.Sum = &changed[0].To, ""
 	args, env := gobuild.Invocation(rec, d, gobuild.Target{Platform: linux, Variant: variant})
-	folder := "bell-" + version + ".linux-amd64/"
-	members := []artifact.File{{Name: folder + "THIRD_PARTY_LICENSES", Digest: digest("texts"), Mode: "0644"}, {Name: folder + "bell", Digest: digest("bell"), Mode: "0755"}}
-	if variant == "hardened" {
-		members = append(members, artifact.File{Name: folder + "bell.yml", Digest: digest("ours"), Mode: "0644"})
-	}
 	return artifact.Record{
 		Name: "bell-" + version + ".linux-amd64.tar.gz", Size: 1, Digest: digest("archive"), Component: "bell", Version: version, UpstreamVersion: "1.2.0",
 		Platform: linux, Variant: variant, Recipe: rec.Digest, Epoch: 1700000000, Source: of(bell), Revision: h1("bell"), Patched: changed,
@@ -133,13 +136,14 @@ func record(variant string) artifact.Record {
 			Name: "bell", Size: 1, Digest: digest("bell"), GoVersion: "go1.26.8", Package: "example.org/bell/cmd/bell", Main: main, Modules: modules,
 			Settings: []artifact.Setting{{Key: "-buildmode", Value: "exe"}, {Key: "-compiler", Value: "gc"}, {Key: "-tags", Value: "netgo"}, {Key: "-trimpath", Value: "true"}, {Key: "CGO_ENABLED", Value: "0"}, {Key: "GOAMD64", Value: "v1"}, {Key: "GOARCH", Value: "amd64"}, {Key: "GOOS", Value: "linux"}},
 		}},
-		Members:   members,
+		Members:   membersOf("bell-"+version+".linux-amd64/", variant),
 		Documents: []artifact.File{{Name: "bell-" + version + ".linux-amd64.tar.gz.spdx.json", Digest: digest("document")}},
 	}
 }
 
 // Each row changes one thing of what was observed, which is refused for that.
 func TestHold(t *testing.T) {
+	const in = "bell-1.2.0-palisade.3.linux-amd64/"
 	for _, variant := range recipes.Variants() {
 		if err := Hold(record(variant), recipe(), distribution(), series); err != nil {
 			t.Errorf("%s: %v", variant, err)
@@ -191,19 +195,25 @@ func TestHold(t *testing.T) {
 		{"a binary of another module", func(r *artifact.Record) { r.Binaries[0].Modules[0].Sum = "h1:other=" }, "example.org/clay@v0.1.0 has the hash"},
 		{"a binary without the patch", func(r *artifact.Record) { r.Binaries[0].Modules[1].Replace = nil }, "is not the patched"},
 		{"a binary of another setting", func(r *artifact.Record) { r.Binaries[0].Settings[4].Value = "1" }, "CGO_ENABLED"},
-		{"a name of another kind of archive", func(r *artifact.Record) { r.Name = strings.TrimSuffix(r.Name, ".tar.gz") + ".zip" }, "file name"},
-		{"another file of ours", func(r *artifact.Record) { r.Members[2].Digest = digest("theirs") }, "bell.yml is not the one of recipes/bell/bell.yml"},
-		{"a file of ours that is not there", func(r *artifact.Record) { r.Members = r.Members[:2] }, `does not hold ["bell.yml"]`},
-		{"no texts of licences", func(r *artifact.Record) { r.Members = r.Members[1:] }, `does not hold ["THIRD_PARTY_LICENSES"]`},
-		{"a file more", func(r *artifact.Record) {
-			r.Members = append(r.Members, artifact.File{Name: path.Dir(r.Members[0].Name) + "/.bashrc", Digest: digest("x"), Mode: "0644"})
-		}, `holds "bell-1.2.0-palisade.3.linux-amd64/.bashrc"`},
-		{"a file outside the folder", func(r *artifact.Record) { r.Members[2].Name = "bell.yml" }, `holds "bell.yml"`},
-		{"a file twice", func(r *artifact.Record) { r.Members = append(r.Members, r.Members[2]) }, "or holds that twice"},
-		{"a file that can be run", func(r *artifact.Record) { r.Members[2].Mode = "0755" }, `bell.yml has mode "0755", here it has 0644`},
-		{"a file without a mode", func(r *artifact.Record) { r.Members[2].Mode = "" }, `bell.yml has mode ""`},
-		{"a binary that cannot be run", func(r *artifact.Record) { r.Members[1].Mode = "0644" }, `bell has mode "0644", here it has 0755`},
-		{"a binary of other bytes", func(r *artifact.Record) { r.Members[1].Digest = digest("x") }, "bell is not the one of the record"},
+		{"another file of ours", func(r *artifact.Record) { r.Members[3].Digest = digest("theirs") }, "its bell.yml is not the one of"},
+		{"a file of ours that is not there", func(r *artifact.Record) { r.Members = r.Members[:3] }, "member 4 of the archive has to be " + in + "bell.yml"},
+		{"a member less", func(r *artifact.Record) { r.Members = slices.Delete(r.Members, 1, 2) }, "member 2 of the archive has to be " + in + recipes.TextsName},
+		{"a member more, behind", func(r *artifact.Record) {
+			r.Members = append(r.Members, artifact.File{Name: in + "drum", Mode: "0755", Digest: digest("drum")})
+		}, `member "` + in + `drum" of the archive is one that the recipe does not make`},
+		{"a member more, among them", func(r *artifact.Record) {
+			r.Members = slices.Insert(r.Members, 2, artifact.File{Name: in + "alarm", Mode: "0644", Digest: digest("alarm")})
+		}, "member 3 of the archive has to be " + in + "bell:"},
+		{"a member twice", func(r *artifact.Record) { r.Members = slices.Insert(r.Members, 1, r.Members[0]) }, "member 2 of the archive has to be"},
+		{"the last member twice", func(r *artifact.Record) { r.Members = append(r.Members, r.Members[3]) }, "is one that the recipe does not make"},
+		{"members in another order", func(r *artifact.Record) { r.Members[0], r.Members[1] = r.Members[1], r.Members[0] }, "member 1 of the archive has to be"},
+		{"a binary that nobody may run", func(r *artifact.Record) { r.Members[2].Mode = "0644" }, "the mode of " + in + "bell is"},
+		{"a text that can be run", func(r *artifact.Record) { r.Members[0].Mode = "0755" }, "the mode of " + in + "LICENSE is"},
+		{"a mode of more than a file's", func(r *artifact.Record) { r.Members[2].Mode = "4755" }, "the mode of"},
+		{"another folder", func(r *artifact.Record) { r.Members = membersOf("drum/", "hardened") }, "member 1 of the archive has to be " + in + "LICENSE"},
+		{"a folder below", func(r *artifact.Record) { r.Members[3].Name = in + "etc/bell.yml" }, "member 4 of the archive has to be"},
+		{"another file in the binary's place", func(r *artifact.Record) { r.Members[2].Digest = digest("drum") }, "is not the binary of that name"},
+		{"an archive of another kind", func(r *artifact.Record) { r.Name = strings.Replace(r.Name, ".tar.gz", ".zip", 1) }, "its file name"},
 	} {
 		r := record("hardened")
 		tt.change(&r)

@@ -46,9 +46,10 @@ func built(t *testing.T) (*Pipeline, licensed) {
 	p.Config.Root = t.TempDir()
 	r := &recipes.Recipe{
 		Name: "bell", Module: bell.Path, Version: "1.2.0", Revision: 1, Released: time.Date(2026, 9, 25, 7, 25, 38, 0, time.UTC),
-		Archive: []recipes.Member{{From: "LICENSE", As: "LICENSE"}, {Own: "bell.yml", As: "bell.yml"}},
-		Bundled: []recipes.Bundled{{In: wheel.Path, Files: map[string]string{"font.txt": ""}, PURL: "pkg:generic/font@1.0.0", Why: "it says so", Told: "font.txt"}},
-		Lock:    proxy.Lock(bell, rope, fork, wheel), Digest: artifact.DigestBytes([]byte("bell")),
+		Binaries: []recipes.Binary{{Name: "bell", Package: bell.Path + "/cmd/bell"}, {Name: "pull", Package: bell.Path + "/cmd/pull"}},
+		Archive:  []recipes.Member{{From: "LICENSE", As: "LICENSE"}, {Own: "bell.yml", As: "bell.yml"}},
+		Bundled:  []recipes.Bundled{{In: wheel.Path, Files: map[string]string{"font.txt": ""}, PURL: "pkg:generic/font@1.0.0", Why: "it says so", Told: "font.txt"}},
+		Lock:     proxy.Lock(bell, rope, fork, wheel), Digest: artifact.DigestBytes([]byte("bell")),
 	}
 	write(t, filepath.Join(p.Config.Root, "recipes/bell/bell.yml"), "loud: true\n")
 	tree, err := source.Fetch(t.Context(), p.hostGo, r)
@@ -214,6 +215,10 @@ func TestArchive(t *testing.T) {
 		t.Errorf("%s holds %q", a.File.Name, got)
 	}
 	l.Target.Platform = artifact.Platform{OS: "windows", Arch: "amd64"}
+	for i, b := range l.Binaries {
+		l.Binaries[i].Name = b.Name + ".exe"
+		write(t, filepath.Join(l.Files.Dir, b.Name+".exe"), "compiled "+b.Name)
+	}
 	if a, err := p.archive(t.Context(), l); err != nil || a.File.Name != "bell-1.2.0-palisade.1.windows-amd64.zip" {
 		t.Errorf("for windows: %s, %v", a.File.Name, err)
 	}

@@ -3,7 +3,6 @@ package pipeline
 import (
 	"context"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -86,22 +85,19 @@ type content struct {
 func (p *Pipeline) archive(ctx context.Context, l licensed) (packed, error) {
 	b := l.Built
 	r, platform := b.Source.Tree.Recipe(), b.Target.Platform
-	folder := fmt.Sprintf("%s-%s.%s", r.Name, r.FullVersion(p.plan.Distribution, b.Target.Variant), platform.Slug())
-	write, name := archive.TarGz, folder+".tar.gz"
+	name, folder, layout := gobuild.Layout(r, p.plan.Distribution, b.Target)
+	write := archive.TarGz
 	if platform.OS == "windows" {
-		write, name = archive.Zip, folder+".zip"
+		write = archive.Zip
 	}
 	epoch := gobuild.Epoch(b.Source)
 	inputs := []string{p.tool.String(), name, epoch.String()}
 	var members []archive.Member
 	contents := map[string]content{}
-	add := func(name, file string, mode fs.FileMode, whose spdx.Whose, digest artifact.Digest) {
-		m := archive.Member{Name: folder + "/" + name, Mode: mode, Content: file}
-		inputs, members = append(inputs, name, digest.String()), append(members, m)
+	add := func(at gobuild.Place, file string, whose spdx.Whose, digest artifact.Digest) {
+		m := archive.Member{Name: folder + "/" + at.Name, Mode: at.Mode, Content: file}
+		inputs, members = append(inputs, at.Name, digest.String()), append(members, m)
 		contents[m.Name] = content{m, whose, digest}
-	}
-	for _, binary := range b.Binaries {
-		add(binary.Name, filepath.Join(b.Files.Dir, binary.Name), 0o755, spdx.Compiled, binary.Digest)
 	}
 	upstream, err := b.Source.Tree.Upstream()
 	if err != nil {
@@ -113,7 +109,24 @@ func (p *Pipeline) archive(ctx context.Context, l licensed) (packed, error) {
 			dir = s.To.Dir
 		}
 	}
-	for _, m := range r.Members(platform, b.Target.Variant) {
+	texts, err := p.texts(ctx, l)
+	if err != nil {
+		return packed{}, fmt.Errorf("archiving %s for %s: %w", r.Name, platform, err)
+	}
+	for _, at := range layout {
+		m := at.Member
+		switch {
+		case at.Binary:
+			i := slices.IndexFunc(b.Binaries, func(b artifact.Binary) bool { return b.Name == at.Name })
+			if i < 0 {
+				return packed{}, fmt.Errorf("archiving %s for %s: %s was not compiled", r.Name, platform, at.Name)
+			}
+			add(at, filepath.Join(b.Files.Dir, at.Name), spdx.Compiled, b.Binaries[i].Digest)
+			continue
+		case m == (recipes.Member{}):
+			add(at, texts, spdx.Texts, artifact.DigestBytes(l.Texts))
+			continue
+		}
 		from, whose, place := filepath.Join(dir, filepath.FromSlash(m.From)), spdx.Upstream, "upstream's module does"
 		if m.Own != "" {
 			from, whose, place = filepath.Join(p.Config.Root, "recipes", r.Name, m.Own), spdx.Own, "recipe's folder does"
@@ -122,13 +135,8 @@ func (p *Pipeline) archive(ctx context.Context, l licensed) (packed, error) {
 		if err != nil {
 			return packed{}, fmt.Errorf("archiving %s: recipe.yaml names a file that the %s not have: %w", r.Name, place, err)
 		}
-		add(m.As, from, 0o644, whose, digest)
+		add(at, from, whose, digest)
 	}
-	texts, err := p.texts(ctx, l)
-	if err != nil {
-		return packed{}, fmt.Errorf("archiving %s for %s: %w", r.Name, platform, err)
-	}
-	add(recipes.TextsName, texts, 0o644, spdx.Texts, artifact.DigestBytes(l.Texts))
 	pack, entry, _, err := store.Do(ctx, p.store, store.NewKey("archive-2", inputs...), func(ctx context.Context, out string) (packed, error) {
 		f, err := os.Create(filepath.Join(out, name))
 		if err != nil {
