@@ -5,8 +5,8 @@
 //
 // It refuses, each with an error of its own: a bundle that is not exactly one
 // signature of version 0.3 in strict JSON; an attestation where a signature of
-// a file is asked for, and the reverse; a key, an issuer, a subject or a
-// certificate authority that is not trusted; a certificate without a trusted
+// a file is asked for, and the reverse; a key, an issuer, a subject, a
+// source repository or a certificate authority that is not trusted; a certificate without a trusted
 // timestamp, or used outside its lifetime; an entry that is not in the log it
 // names. It refuses what Sigstore allows beside that: several signatures,
 // chains of certificates, entries in a trusted log that are not Rekor v2's
@@ -58,6 +58,7 @@ var (
 	ErrWrongKey        = errors.New("signed by a key that is not trusted")
 	ErrWrongIssuer     = errors.New("identity vouched for by an issuer that is not trusted")
 	ErrWrongSubject    = errors.New("signed by an identity that is not trusted")
+	ErrWrongRepository = errors.New("signed for a source repository that is not trusted")
 	ErrCertificate     = errors.New("certificate of an authority that is not trusted")
 	ErrCertificateTime = errors.New("certificate not valid when it was used")
 	ErrNoTimestamp     = errors.New("no timestamp of a trusted authority")

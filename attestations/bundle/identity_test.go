@@ -38,9 +38,9 @@ func unmarshal(t testing.TB, data []byte) *protobundle.Bundle {
 func TestIdentities(t *testing.T) {
 	s, stranger := newStage(t), newStage(t)
 	now := time.Now()
-	exact := []bundle.Identity{{Issuer: issuer, Subject: subject}}
+	exact := []bundle.Identity{{Issuer: issuer, Subject: subject, Repository: bundle.NoRepository}}
 	pattern := func(p string) []bundle.Identity {
-		return []bundle.Identity{{Issuer: issuer, SubjectPattern: p}}
+		return []bundle.Identity{{Issuer: issuer, SubjectPattern: p, Repository: bundle.NoRepository}}
 	}
 	const ours = `https://example\.test/palisade/\.ci/release\.yml@refs/tags/v[0-9]+`
 	blob := content(t, false)
@@ -52,13 +52,13 @@ func TestIdentities(t *testing.T) {
 		want       error
 	}{
 		{name: "exact", bundle: s.identity(t, blob, issuer, subject, now), identities: exact},
-		{name: "an e-mail address", bundle: s.identity(t, blob, issuer, "release@example.test", now), identities: []bundle.Identity{{Issuer: issuer, Subject: "release@example.test"}}},
+		{name: "an e-mail address", bundle: s.identity(t, blob, issuer, "release@example.test", now), identities: []bundle.Identity{{Issuer: issuer, Subject: "release@example.test", Repository: bundle.NoRepository}}},
 		{name: "a pattern", bundle: s.identity(t, blob, issuer, subject, now), identities: pattern(ours)},
-		{name: "the second of two", bundle: s.identity(t, blob, issuer, subject, now), identities: append([]bundle.Identity{{Issuer: issuer, Subject: "x@example.test"}}, exact...)},
+		{name: "the second of two", bundle: s.identity(t, blob, issuer, subject, now), identities: append([]bundle.Identity{{Issuer: issuer, Subject: "x@example.test", Repository: bundle.NoRepository}}, exact...)},
 		{name: "right issuer, wrong subject", bundle: s.identity(t, blob, issuer, "https://example.test/other", now), identities: exact, want: bundle.ErrWrongSubject},
 		{name: "wrong issuer, right subject", bundle: s.identity(t, blob, "https://issuer.evil.test", subject, now), identities: exact, want: bundle.ErrWrongIssuer},
 		{name: "issuer of one, subject of another", bundle: s.identity(t, blob, issuer, "release@example.test", now), want: bundle.ErrWrongSubject,
-			identities: append([]bundle.Identity{{Issuer: "https://accounts.example.test", Subject: "release@example.test"}}, exact...)},
+			identities: append([]bundle.Identity{{Issuer: "https://accounts.example.test", Subject: "release@example.test", Repository: bundle.NoRepository}}, exact...)},
 		{name: "an issuer that begins as the right one", bundle: s.identity(t, blob, issuer+".evil.test", subject, now), identities: exact, want: bundle.ErrWrongIssuer},
 		{name: "a longer name than the pattern's", bundle: s.identity(t, blob, issuer, subject+".evil.test", now), identities: pattern(ours), want: bundle.ErrWrongSubject},
 		{name: "a name that ends as the pattern's", bundle: s.identity(t, blob, issuer, "https://evil.test/?"+subject, now), identities: pattern(ours), want: bundle.ErrWrongSubject},
@@ -114,7 +114,7 @@ func TestIdentities(t *testing.T) {
 
 func TestLog(t *testing.T) {
 	s := newStage(t)
-	trust := bundle.Trust{Identities: []bundle.Identity{{Issuer: issuer, Subject: subject}}, Root: s.root, RequireLog: true}
+	trust := bundle.Trust{Identities: []bundle.Identity{{Issuer: issuer, Subject: subject, Repository: bundle.NoRepository}}, Root: s.root, RequireLog: true}
 	entry := func(pb *protobundle.Bundle) *protorekor.TransparencyLogEntry {
 		return pb.VerificationMaterial.TlogEntries[0]
 	}
@@ -208,7 +208,7 @@ func TestRootInItsTime(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			rootJSON := []byte(s.edited(t, tt.change))
 			root := must(bundle.ParseRoot(rootJSON))(t)
-			trust := bundle.Trust{Identities: []bundle.Identity{{Issuer: issuer, Subject: subject}}, Root: root, RequireLog: true}
+			trust := bundle.Trust{Identities: []bundle.Identity{{Issuer: issuer, Subject: subject, Repository: bundle.NoRepository}}, Root: root, RequireLog: true}
 			_, err := open(t, data, trust, rootJSON, true)
 			wants(t, err, tt.want)
 		})
@@ -357,7 +357,7 @@ func TestPromise(t *testing.T) {
 
 	// A whole bundle, whose certificate no log promised to hold.
 	demanding := must(bundle.ParseRoot(s.rootOf(t, s.virtual.FulcioCertificateAuthorities(), s.virtual.CTLogs())))(t)
-	trust := bundle.Trust{Identities: []bundle.Identity{{Issuer: issuer, Subject: subject}}, Root: demanding}
+	trust := bundle.Trust{Identities: []bundle.Identity{{Issuer: issuer, Subject: subject, Repository: bundle.NoRepository}}, Root: demanding}
 	data := must(signing.Marshal(s.logged(t)))(t)
 	_, err := bundle.OpenAttestation(data, trust)
 	wants(t, err, bundle.ErrCertificate)
@@ -369,7 +369,7 @@ func TestPromise(t *testing.T) {
 // Whom an identity names, whoever has opened the bundle.
 func TestNames(t *testing.T) {
 	const issuer, subject = "https://issuer.example", "https://ci.example/run@v1"
-	exact, pattern := bundle.Identity{Issuer: issuer, Subject: subject}, bundle.Identity{Issuer: issuer, SubjectPattern: `https://ci\.example/run@v[0-9]`}
+	exact, pattern := bundle.Identity{Issuer: issuer, Subject: subject, Repository: bundle.NoRepository}, bundle.Identity{Issuer: issuer, SubjectPattern: `https://ci\.example/run@v[0-9]`, Repository: bundle.NoRepository}
 	for _, tt := range []struct {
 		who  bundle.Signer
 		want bool

@@ -42,7 +42,7 @@ func TestEd25519Log(t *testing.T) {
 		key := l["publicKey"].(map[string]any)
 		key["keyDetails"], key["rawBytes"] = "PKIX_ED25519", base64.StdEncoding.EncodeToString(must(x509.MarshalPKIXPublicKey(public))(t))
 	}))
-	trust := bundle.Trust{Identities: []bundle.Identity{{Issuer: issuer, Subject: subject}}, Root: must(bundle.ParseRoot(rootJSON))(t), RequireLog: true}
+	trust := bundle.Trust{Identities: []bundle.Identity{{Issuer: issuer, Subject: subject, Repository: bundle.NoRepository}}, Root: must(bundle.ParseRoot(rootJSON))(t), RequireLog: true}
 	good := must(signing.Marshal(pb))(t)
 	_, err = open(t, good, trust, rootJSON, true)
 	wants(t, err, nil)

@@ -196,7 +196,7 @@ func leafOnly(t testing.TB, s *stage) string {
 func FuzzOpen(f *testing.F) {
 	s := newStage(f)
 	pinned := must(keyfile.Load(must(os.ReadFile("testdata/cosign.key"))(f), []byte("palisade")))(f)
-	trust := bundle.Trust{Keys: keys(pinned), Identities: []bundle.Identity{{Issuer: issuer, Subject: subject}}, Root: s.root}
+	trust := bundle.Trust{Keys: keys(pinned), Identities: []bundle.Identity{{Issuer: issuer, Subject: subject, Repository: bundle.NoRepository}}, Root: s.root}
 	signer := must(signing.WithKey(pinned))(f)
 	f.Add(must(signer.Sign(context.Background(), content(f, false)))(f))
 	f.Add(must(signer.Sign(context.Background(), content(f, true)))(f))

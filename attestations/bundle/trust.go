@@ -33,11 +33,14 @@ type Trust struct {
 // An Identity is who a certificate authority says has signed. The issuer is the
 // URL of who vouched for the subject, and is always exact. The subject is
 // exact, or a regular expression that has to match it whole, whether it is
-// anchored or not; one of the two.
+// anchored or not; one of the two. A certificate of a CI has the workflow's file for
+// its subject, also where another repository calls that: so the source repository is
+// a part of whom it names.
 type Identity struct {
 	Issuer         string
 	Subject        string
 	SubjectPattern string
+	Repository     string // exact, as RepositoryIn has it; NoRepository of a person
 }
 
 // Nobody are subjects that no authority gives to anybody, for the domain is
@@ -51,6 +54,9 @@ func (i Identity) Validate() error {
 	}
 	if (i.Subject == "") == (i.SubjectPattern == "") {
 		return fmt.Errorf("%w: an identity of %s needs either a subject or a pattern of subjects", ErrTrust, i.Issuer)
+	}
+	if i.Repository == "" {
+		return fmt.Errorf("%w: an identity of %s without its source repository, or the word %s", ErrTrust, i.Issuer, NoRepository)
 	}
 	if i.SubjectPattern == "" {
 		return nil
@@ -74,7 +80,8 @@ func (i Identity) pattern() (*regexp.Regexp, error) {
 	return regexp.Compile(`\A(?:` + i.SubjectPattern + `)\z`)
 }
 
-// Names reports whether i is who s is. No identity is a key.
+// Names reports whether i is who s is, as far as s tells: of which repository a
+// certificate was, opening a bundle has held. No identity is a key.
 func (i Identity) Names(s Signer) bool {
 	return s.KeyID == "" && s.Issuer != "" && s.Subject != "" && i.Issuer == s.Issuer && i.matches(s.Subject)
 }
@@ -121,18 +128,28 @@ func (t Trust) identify(cert *x509.Certificate) (Signer, error) {
 	if err != nil {
 		return Signer{}, err
 	}
-	refusal := ErrWrongIssuer
+	repository, err := RepositoryIn(cert)
+	if err != nil {
+		return Signer{}, err
+	}
+	refusal, of := ErrWrongIssuer, ""
 	for _, i := range t.Identities {
 		if i.Issuer != signer.Issuer {
 			continue
 		}
-		if i.matches(signer.Subject) {
+		switch {
+		case !i.matches(signer.Subject):
+			if of == "" {
+				refusal = ErrWrongSubject
+			}
+		case i.Repository != repository:
+			refusal, of = ErrWrongRepository, fmt.Sprintf(", of repository %q", repository)
+		default:
 			return signer, nil
 		}
-		refusal = ErrWrongSubject
 	}
 	// Anybody can have written these: they are shown as what they are.
-	return Signer{}, fmt.Errorf("%w: %q of %q", refusal, signer.Subject, signer.Issuer)
+	return Signer{}, fmt.Errorf("%w: %q of %q%s", refusal, signer.Subject, signer.Issuer, of)
 }
 
 // Identify reads the identity in a certificate, trusted or not: its one URI or

@@ -1,6 +1,7 @@
 package bundle_test
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -107,24 +108,28 @@ func TestWorkflowIn(t *testing.T) {
 	}
 }
 
+// extended is an attestation whose certificate is of subject, and has these extensions.
+func (s *stage) extended(t testing.TB, all []pkix.Extension) []byte {
+	t.Helper()
+	key := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))(t)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), URIs: []*url.URL{must(url.Parse(subject))(t)}, ExtraExtensions: all, KeyUsage: x509.KeyUsageDigitalSignature,
+		NotBefore: time.Now().Add(-time.Minute), NotAfter: time.Now().Add(9 * time.Minute), ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning},
+	}
+	der := must(x509.CreateCertificate(rand.Reader, template, s.parent, key.Public(), s.signer))(t)
+	pb := must(signing.Make(context.Background(), content(t, true), signing.Local(key), &protobundle.VerificationMaterial{
+		Content: &protobundle.VerificationMaterial_Certificate{Certificate: &protocommon.X509Certificate{RawBytes: der}},
+	}))(t)
+	s.stamp(t, pb)
+	return must(signing.Marshal(pb))(t)
+}
+
 // What an opened bundle says of a run is what its certificate does; a key says
 // nothing.
 func TestWorkflow(t *testing.T) {
 	s := newStage(t)
-	signed := func(all []pkix.Extension) []byte {
-		key := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))(t)
-		template := &x509.Certificate{
-			SerialNumber: big.NewInt(1), URIs: []*url.URL{must(url.Parse(subject))(t)}, ExtraExtensions: all, KeyUsage: x509.KeyUsageDigitalSignature,
-			NotBefore: time.Now().Add(-time.Minute), NotAfter: time.Now().Add(9 * time.Minute), ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning},
-		}
-		der := must(x509.CreateCertificate(rand.Reader, template, s.parent, key.Public(), s.signer))(t)
-		pb := must(signing.Make(t.Context(), content(t, true), signing.Local(key), &protobundle.VerificationMaterial{
-			Content: &protobundle.VerificationMaterial_Certificate{Certificate: &protocommon.X509Certificate{RawBytes: der}},
-		}))(t)
-		s.stamp(t, pb)
-		return must(signing.Marshal(pb))(t)
-	}
-	trust := bundle.Trust{Identities: []bundle.Identity{{Issuer: issuer, Subject: subject}}, Root: s.root}
+	signed := func(all []pkix.Extension) []byte { return s.extended(t, all) }
+	trust := bundle.Trust{Identities: []bundle.Identity{{Issuer: issuer, Subject: subject, Repository: run.Repository}}, Root: s.root}
 	data := signed(extensions(t, run))
 	v, err := bundle.OpenAttestation(data, trust)
 	wants(t, err, nil)
@@ -134,11 +139,13 @@ func TestWorkflow(t *testing.T) {
 	if got, err := bundle.ClaimedWorkflow(data); err != nil || got != run {
 		t.Errorf("claimed: %+v, %v", got, err)
 	}
+	trust.Identities[0].Repository = bundle.NoRepository
 	if v, err = bundle.OpenAttestation(signed(extensions(t, run)[3:4]), trust); err != nil {
 		t.Fatal(err)
 	} else if got, ok := v.Workflow(); ok || got != (bundle.Workflow{}) {
 		t.Errorf("of a certificate that names none: %+v", got)
 	}
+	trust.Identities[0].Repository = run.Repository
 	other := extensions(t, run)
 	other[fieldsOfWorkflow+1].Value = []byte("another commit")
 	_, err = bundle.OpenAttestation(signed(other), trust)

@@ -3,13 +3,30 @@ package policy
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"regexp"
 	"regexp/syntax"
 	"strings"
 	"unicode"
 
+	"go.yaml.in/yaml/v3"
+
 	"palisade/attestations/bundle"
 )
+
+// repository is the address of a source repository, or the word for none. What is
+// written otherwise than a certificate has it would match nothing, and is refused.
+func (r *reader) repository(n *yaml.Node) string {
+	w := r.word(n)
+	if w == bundle.NoRepository {
+		return w
+	}
+	u, err := url.Parse(w)
+	if err != nil || u.Scheme != "https" || u.Host == "" || strings.Trim(u.Path, "/") == "" || strings.HasSuffix(u.Path, "/") || w != "https://"+u.Host+u.EscapedPath() {
+		r.fail(n, "%.100q is neither %s nor the address of a source repository, as https://ci.example/owner/name", w, bundle.NoRepository)
+	}
+	return w
+}
 
 // checkPattern refuses a pattern that is not anchored, or that somebody could
 // match whom nobody thought of. Matching it, whole, is for package bundle.

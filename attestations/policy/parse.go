@@ -186,11 +186,12 @@ func publicKey(text string) (crypto.PublicKey, error) {
 }
 
 func (r *reader) identity(n *yaml.Node) (i Identity) {
-	f := r.fields(n, "issuer", "subject?", "subject-pattern?")
+	f := r.fields(n, "issuer", "subject?", "subject-pattern?", "repository")
 	if r.err != nil {
 		return i
 	}
 	i.Issuer = r.address(f["issuer"])
+	i.Repository = r.repository(f["repository"])
 	subject, pattern := f["subject"], f["subject-pattern"]
 	switch {
 	case (subject == nil) == (pattern == nil):

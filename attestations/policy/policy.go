@@ -20,6 +20,7 @@
 //	    - issuer: https://…      # of the token; exact
 //	      subject: https://…     # exact, or
 //	      subject-pattern: ^…$   # in place of it, see Pattern
+//	      repository: https://…  # exact, or none: see Source repositories
 //	transparency-log: required   # or not-required
 //	timestamp: required          # or not-required: a signed time of signing
 //	maximum-age: 8760h           # of every signature and attestation, or unlimited; needs a timestamp
@@ -55,6 +56,15 @@
 // uses, classes that are negated, and (?i), which folds beyond ASCII) is refused,
 // for with it a longer or other name of somebody else's would match: write
 // [a-z0-9]+ and \. instead.
+//
+// # Source repositories
+//
+// The subject of a CI's certificate is the file of the workflow that ran, with its
+// ref: one that any repository may call has the same subject whoever calls it. So
+// each identity also names the source repository, by the https address that
+// the certificate has in its extension 1.3.6.1.4.1.57264.1.12, exactly: no / is
+// added to it or taken away. With none the certificate names no repository, as a
+// person's does not. There is no word for any repository: write an identity for each.
 //
 // # Patches
 //
@@ -151,6 +161,7 @@ import (
 	"time"
 
 	"palisade/attestations/artifact"
+	"palisade/attestations/bundle"
 )
 
 // Format is the format that this package reads.
@@ -238,11 +249,17 @@ type Signers struct {
 }
 
 // An Identity is who a certificate may be of: Issuer exactly, and either
-// Subject exactly or a subject that Pattern matches whole.
+// Subject exactly or a subject that Pattern matches whole; and for which Repository.
 type Identity struct {
-	Issuer  string
-	Subject string
-	Pattern string // as the policy has it, "^…$"
+	Issuer     string
+	Subject    string
+	Pattern    string // as the policy has it, "^…$"
+	Repository string // https address, or bundle.NoRepository
+}
+
+// Trusted is i as package bundle holds a certificate against it.
+func (i Identity) Trusted() bundle.Identity {
+	return bundle.Identity{Issuer: i.Issuer, Subject: i.Subject, SubjectPattern: i.Pattern, Repository: i.Repository}
 }
 
 // A Claim is what the provenance of an artifact says, of all that a policy has

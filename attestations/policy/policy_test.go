@@ -334,7 +334,7 @@ func TestPattern(t *testing.T) {
 			t.Errorf("%s: %v", tt.pattern, err)
 		}
 		if err == nil {
-			if err := (bundle.Identity{Issuer: "https://i.example", SubjectPattern: tt.pattern}).Validate(); err != nil {
+			if err := (bundle.Identity{Issuer: "https://i.example", SubjectPattern: tt.pattern, Repository: bundle.NoRepository}).Validate(); err != nil {
 				t.Errorf("%s is refused later: %v", tt.pattern, err)
 			}
 		}
@@ -376,7 +376,7 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("accepted: %+v", r)
 		}
 		for _, i := range append(s.Identities, p.Rebuilders().Identities...) {
-			if err := (bundle.Identity{Issuer: i.Issuer, Subject: i.Subject, SubjectPattern: i.Pattern}).Validate(); err != nil {
+			if err := i.Trusted().Validate(); err != nil {
 				t.Errorf("identity %+v: %v", i, err)
 			}
 		}

@@ -89,7 +89,7 @@ func (r Rebuilders) entries(s bundle.Signer) (all []int) {
 		}
 	}
 	for i, identity := range r.Identities {
-		if identity.trusted().Names(s) {
+		if identity.Trusted().Names(s) {
 			all = append(all, len(r.Keys)+i)
 		}
 	}
@@ -116,10 +116,6 @@ func (i Identity) mayBe(b Identity) bool {
 		return i.Pattern == b.Pattern || bundle.Identity{Issuer: b.Issuer, SubjectPattern: i.Pattern}.Names(bundle.Signer{Issuer: b.Issuer, Subject: b.Subject})
 	}
 	return strings.EqualFold(i.Subject, b.Subject)
-}
-
-func (i Identity) trusted() bundle.Identity {
-	return bundle.Identity{Issuer: i.Issuer, Subject: i.Subject, SubjectPattern: i.Pattern}
 }
 
 // parties says of each of some entries which other one it is the same as; an entry

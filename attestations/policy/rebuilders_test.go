@@ -86,10 +86,10 @@ func TestRebuildersOnce(t *testing.T) {
 	from, to := strings.Index(text, "rebuilders:"), strings.Index(text, "builders: [")
 	const a, b = "https://a.example", "https://b.example"
 	exact := func(issuer, subject string) string {
-		return "    - issuer: " + issuer + "\n      subject: " + subject + "\n"
+		return "    - issuer: " + issuer + "\n      subject: " + subject + "\n      repository: none\n"
 	}
 	pattern := func(issuer, subject string) string {
-		return "    - issuer: " + issuer + "\n      subject-pattern: " + subject + "\n"
+		return "    - issuer: " + issuer + "\n      subject-pattern: " + subject + "\n      repository: none\n"
 	}
 	by := func(issuer, subject, key string) Rebuilder {
 		return Rebuilder{bundle.Signer{Issuer: issuer, Subject: subject}, key}
@@ -111,6 +111,7 @@ func TestRebuildersOnce(t *testing.T) {
 		{"a pattern by two issuers", []string{pattern(a, "^[a-z]+@x\\.example$"), pattern(b, "^[a-z]+@x\\.example$")}, 1, []Rebuilder{by(a, "ali@x.example", "1"), by(b, "eve@x.example", "2")}, 1},
 		{"one who is in the pattern of another", []string{exact(a, "run@v7.example"), pattern(a, "^run@v[0-9]\\.example$")}, 1, []Rebuilder{by(a, "run@v7.example", "1"), by(a, "run@v1.example", "2")}, 1},
 		{"the same, the other way round", []string{pattern(a, "^run@v[0-9]\\.example$"), exact(b, "run@v7.example")}, 1, []Rebuilder{by(a, "run@v1.example", "1"), by(b, "run@v7.example", "2")}, 1},
+		{"one, for two repositories", []string{exact(a, "ali@x.example"), strings.Replace(exact(a, "ali@x.example"), "none", "https://a.example/r", 1)}, 1, []Rebuilder{by(a, "ali@x.example", "1"), by(a, "ali@x.example", "2")}, 1},
 		{"two patterns that one is in", []string{pattern(a, "^run@(a|b)\\.example$"), pattern(a, "^run@(b|c)\\.example$")}, 2, []Rebuilder{by(a, "run@a.example", "1"), by(a, "run@c.example", "2"), by(a, "run@b.example", "3")}, 1},
 	} {
 		demands := func(count int) (Policy, error) {
@@ -139,7 +140,7 @@ func TestRebuildersOnce(t *testing.T) {
 func TestRebuildersRefused(t *testing.T) {
 	text, many := sample(t), ""
 	for i := range maxRebuilders {
-		many += "    - issuer: https://issuer.example\n      subject: n" + strconv.Itoa(i) + "@x.example\n"
+		many += "    - issuer: https://issuer.example\n      subject: n" + strconv.Itoa(i) + "@x.example\n      repository: none\n"
 	}
 	for _, tt := range []struct{ name, old, new, says string }{
 		{"another word", "rebuilders:\n  count: 2\n", "rebuilders: any\nx:\n  count: 2\n", "unknown field"},
@@ -153,7 +154,7 @@ func TestRebuildersRefused(t *testing.T) {
 		{"keys that are given", "count: 2\n  keys:\n", "count: 2\n  keys:\n    - given\n", "given is none of them"},
 		{"a key twice, written in two ways", "count: 2\n  keys:\n", "count: 2\n  keys:\n    - |\n" + strings.Join([]string{
 			"      -----BEGIN PUBLIC KEY-----", "      MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEJ/TbyB9scKnD+r9JvS9rJtXct2eqBtX9YTei", "      M5RUBl4S9a3X6sAIkEzuJQsIGRrLDsD6OXouY3ST7G0r0bepJg==", "      -----END PUBLIC KEY-----\n"}, "\n"), "key is there twice"},
-		{"an identity twice", "      subject: https://rebuild.example/run@v7", `      subject-pattern: ^https://rebuild\.example/run@v[0-9]+$`, "identity is there twice"},
+		{"an identity twice", "      subject: https://rebuild.example/run@v7\n      repository: none", "      subject-pattern: ^https://rebuild\\.example/run@v[0-9]+$\n      repository: https://rebuild.example/palisade", "identity is there twice"},
 		{"more than are held against each other", "  identities:\n    - issuer: https://issuer.example\n      subject-pattern: ^https://rebuild", "  identities:\n" + many + "    - issuer: https://issuer.example\n      subject-pattern: ^https://rebuild", "at most 64"},
 		{"a pattern of anybody", `^https://rebuild\.example/run@v[0-9]+$`, "^https://[!-~]+$", "of anybody"},
 	} {

@@ -3,12 +3,14 @@ package verify
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"palisade/attestations/artifact"
 	"palisade/attestations/policy"
+	"palisade/attestations/provenance"
 	"palisade/attestations/releases"
 )
 
@@ -17,6 +19,7 @@ var (
 	ErrNoReleases = errors.New("there is no index of releases")
 	ErrReleases   = errors.New("index of releases is not signed by anybody whom the policy accepts")
 	ErrForeign    = errors.New("index of releases is of another distribution")
+	ErrCommit     = errors.New("the index of releases lists the release of another commit than its provenance names")
 )
 
 // A Freshness is the index of releases that something is held against, and what
@@ -106,8 +109,31 @@ func (f fresher) listed(publishes func(distribution string) bool, find func(rele
 		r.Version, rank, i.Number, i.Number, i.Expires.Format(time.RFC3339), by), nil
 }
 
-// fresh makes the check of the release that m is the manifest of: all of it, unless
-// only one file of it is verified.
+// sources are the commits of this distribution that provenance names, by what it is
+// of; "" where it names none, which is of no release.
+type sources map[string]string
+
+// madeFrom keeps of which commit the file of that name is.
+func (v *verifier) madeFrom(name string, repository func() (provenance.Repository, bool)) {
+	r, _ := repository()
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.sources[name] = r.Commit
+}
+
+// of refuses a release that the index says is of another commit than one of these. A
+// release is of one commit: what it shares with another one has provenance of its own.
+func (all sources) of(r releases.Release) error {
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		if commit := all[name]; commit != r.Commit {
+			return fmt.Errorf("%w: release %s is of %s there, and %.300s of %q", ErrCommit, r.Version, r.Commit, name, commit)
+		}
+	}
+	return nil
+}
+
+// fresh makes the check of the release that m is the manifest of, once the provenance
+// of what is in it is known: of all of it, unless only one file of it is verified.
 func (v *verifier) fresh(s *subject, m *artifact.Manifest, only string, report *Report) {
 	f := fresher{v.freshness, v.policy, v.open, v.now}
 	if !f.asked() {
@@ -121,6 +147,9 @@ func (v *verifier) fresh(s *subject, m *artifact.Manifest, only string, report *
 			}
 			if err == nil && only == "" {
 				err = v.listedNotes(r)
+			}
+			if err == nil {
+				err = v.sources.of(r)
 			}
 			return r, err
 		}, report)
@@ -145,6 +174,9 @@ func (v *imageVerifier) fresh(s *subject, report *Report) {
 			if err == nil && !slices.Contains(r.Images, releases.Image{Component: e.Component, Variant: e.Variant, Digest: v.digest}) {
 				err = fmt.Errorf("%w: of release %s it lists it as another component's or variant's", releases.ErrNotReleased, r.Version)
 			}
+			if err == nil {
+				err = v.released(r)
+			}
 			return r, err
 		}, report)
 		if err == nil {
@@ -152,6 +184,18 @@ func (v *imageVerifier) fresh(s *subject, report *Report) {
 		}
 		return detail, err
 	})
+}
+
+// released refuses an image of which no provenance is of the commit of that release.
+// Of an image that did not change each release has attached its own.
+func (v *imageVerifier) released(r releases.Release) (err error) {
+	for _, p := range v.made {
+		repository, _ := p.Repository()
+		if err = (sources{"the image": repository.Commit}).of(r); err == nil {
+			return nil
+		}
+	}
+	return err
 }
 
 // publishes reports whether a version can be one of the distribution's: that of

@@ -3,6 +3,7 @@ package verify
 import (
 	"bytes"
 	"crypto"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 	"palisade/attestations/bundle"
 	"palisade/attestations/intoto"
 	"palisade/attestations/policy"
+	"palisade/attestations/provenance"
 	"palisade/attestations/releases"
 	"palisade/attestations/signing"
 )
@@ -156,6 +158,12 @@ func TestFreshTamper(t *testing.T) {
 		{name: "listed as another variant", fresh: of(func(l *listingOf) {
 			l.change = func(r *releases.Release) { r.Images[0].Variant = "vanilla" }
 		}, 2), wants: []error{releases.ErrNotReleased}},
+		{name: "listed of another commit", fresh: of(func(l *listingOf) {
+			l.change = func(r *releases.Release) { r.Commit = strings.Repeat("0b", 20) }
+		}, 2), wants: []error{ErrCommit}},
+		{name: "listed of another commit, and asked for", fresh: with(of(func(l *listingOf) {
+			l.change = func(r *releases.Release) { r.Commit = strings.Repeat("0b", 20) }
+		}, 3), version("1.1.0")), wants: []error{ErrCommit}},
 		{name: "superseded", fresh: published(t, three), wants: []error{releases.ErrSuperseded}},
 		{name: "another version than the one asked for", fresh: with(published(t, three), version("1.2.0")), wants: []error{releases.ErrVersion}},
 		{name: "withdrawn", fresh: published(t, withdrawn), wants: []error{releases.ErrWithdrawn}},
@@ -266,5 +274,35 @@ func TestFreshOfNothing(t *testing.T) {
 	refused(t, report, err, []Check{Index}, []error{ErrIndexSignature})
 	if !slices.ContainsFunc(report.Lines, func(l Line) bool { return l.Number == Fresh && l.Status == Skip }) || report.Seen != 0 {
 		t.Errorf("%+v", report)
+	}
+}
+
+// An image that did not change has the provenance of each release that it is in: one
+// has to be of the commit of the release that is meant. What names no commit is of none.
+func TestFreshOfOneCommit(t *testing.T) {
+	of := func(commit string) provenance.Image {
+		return provenance.Image{BuildDefinition: provenance.ImageDefinition{ResolvedDependencies: []intoto.Resource{
+			{Digest: intoto.Digests{"gitCommit": commit}, Annotations: map[string]string{"role": string(provenance.RoleRepository)}},
+		}}}
+	}
+	old, current := strings.Repeat("0a", 20), strings.Repeat("0b", 20)
+	for _, tt := range []struct {
+		name string
+		made []provenance.Image
+		want error
+	}{
+		{"of that commit", []provenance.Image{of(current)}, nil},
+		{"of both", []provenance.Image{of(current), of(old)}, nil},
+		{"of both, the other way round", []provenance.Image{of(old), of(current)}, nil},
+		{"of another", []provenance.Image{of(old)}, ErrCommit},
+		{"of none", []provenance.Image{{}}, ErrCommit},
+	} {
+		v := &imageVerifier{made: tt.made}
+		if err := v.released(releases.Release{Version: "1.1.0", Commit: current}); !errors.Is(err, tt.want) {
+			t.Errorf("an image %s: %v, want %v", tt.name, err, tt.want)
+		}
+	}
+	if err := (sources{"a": current, "b": ""}).of(releases.Release{Commit: current}); !errors.Is(err, ErrCommit) {
+		t.Errorf("a release, in which one file is of no commit: %v", err)
 	}
 }

@@ -91,8 +91,8 @@ func TestIdentities(t *testing.T) {
 	const (
 		issuer    = "https://issuer.palisade.example"
 		subject   = "https://ci.palisade.example/release@refs/tags/v1.2.0"
-		byName    = "identities:\n    - issuer: " + issuer + "\n      subject: " + subject
-		byPattern = "identities:\n    - issuer: " + issuer + "\n      subject-pattern: ^https://ci\\.palisade\\.example/release@refs/tags/v[0-9]+\\.[0-9]+\\.[0-9]+$"
+		byName    = "identities:\n    - issuer: " + issuer + "\n      subject: " + subject + "\n      repository: none"
+		byPattern = "identities:\n    - issuer: " + issuer + "\n      subject-pattern: ^https://ci\\.palisade\\.example/release@refs/tags/v[0-9]+\\.[0-9]+\\.[0-9]+$\n      repository: none"
 	)
 	begin := time.Now().Add(-time.Minute)
 	other := newStage(t)
@@ -155,7 +155,7 @@ func TestIdentities(t *testing.T) {
 func TestTrustAttestations(t *testing.T) {
 	s := newStage(t)
 	const issuer, subject = "https://issuer.palisade.example", "https://ci.palisade.example/release"
-	p := testPolicy(t, "keys: [given]", "keys: none", "identities: none", "identities: [{issuer: "+issuer+", subject: "+subject+"}]",
+	p := testPolicy(t, "keys: [given]", "keys: none", "identities: none", "identities: [{issuer: "+issuer+", subject: "+subject+", repository: none}]",
 		"timestamp: not-required", "timestamp: required", "maximum-age: unlimited", "maximum-age: 720h")
 	statement := []byte(`{"_type":"https://in-toto.io/Statement/v1"}`)
 	for _, tt := range []struct {

@@ -55,7 +55,7 @@ func (t Trust) Rebuilders(p policy.Policy) (bundle.Trust, error) {
 func (t Trust) of(s policy.Signers) bundle.Trust {
 	trust := bundle.Trust{Root: t.Root, RequireLog: s.Log, RequireTimestamp: s.Timestamp, Keys: slices.Clone(s.Keys)}
 	for _, i := range s.Identities {
-		trust.Identities = append(trust.Identities, bundle.Identity{Issuer: i.Issuer, Subject: i.Subject, SubjectPattern: i.Pattern})
+		trust.Identities = append(trust.Identities, i.Trusted())
 	}
 	return trust
 }

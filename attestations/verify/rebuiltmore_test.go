@@ -100,7 +100,7 @@ func TestRebuiltTrust(t *testing.T) {
 	for _, pairs := range [][]string{
 		append(demanding(t, 1, k.one), "timestamp: not-required", "timestamp: required"),
 		append(demanding(t, 1, k.one), "transparency-log: not-required", "transparency-log: required"),
-		append(demanding(t, 1, k.one), "  identities: none\nbuilders", "  identities: [{issuer: https://i.example, subject: https://s.example}]\nbuilders"),
+		append(demanding(t, 1, k.one), "  identities: none\nbuilders", "  identities: [{issuer: https://i.example, subject: https://s.example, repository: none}]\nbuilders"),
 	} {
 		p := testPolicy(t, pairs...)
 		open, err := k.trust().opener(p)
@@ -201,7 +201,7 @@ func TestRebuiltBehindIdentity(t *testing.T) {
 	rebuildOf(t, dir, hardened, k.two, nil)
 	somebody := bundle.Signer{Issuer: "https://i.example", Subject: "https://s.example"}
 	named := func(keys ...crypto.Signer) policy.Policy {
-		return testPolicy(t, append(demanding(t, 2, keys...), "  identities: none\nbuilders", "  identities: [{issuer: https://i.example, subject: https://s.example}]\nbuilders")...)
+		return testPolicy(t, append(demanding(t, 2, keys...), "  identities: none\nbuilders", "  identities: [{issuer: https://i.example, subject: https://s.example, repository: none}]\nbuilders")...)
 	}
 	real := bundles{bundle.Trust{Keys: []crypto.PublicKey{k.release.Public()}}, bundle.Trust{Keys: []crypto.PublicKey{k.one.Public(), k.two.Public()}}}
 	two := behind{real, somebody, must(bundle.KeyID(k.two.Public()))(t)}

@@ -85,12 +85,13 @@ type verifier struct {
 	distribution string              // whose release it is
 	memory       *semaphore.Weighted // for binaries that are held whole
 
-	mu     sync.Mutex
-	opened map[string]artifact.Digest // every bundle that was believed, by its name
+	mu      sync.Mutex
+	opened  map[string]artifact.Digest // every bundle that was believed, by its name
+	sources sources                    // of which commits the files are, by their names
 }
 
 func newVerifier(dir directory, p policy.Policy, open opener, t Trust) *verifier {
-	return &verifier{keys: t.keys(p.Signers()), dir: dir, policy: p, open: open, now: t.Now, freshness: t.Fresh, memory: semaphore.NewWeighted(unpack.MaxMember), opened: map[string]artifact.Digest{}}
+	return &verifier{keys: t.keys(p.Signers()), dir: dir, policy: p, open: open, now: t.Now, freshness: t.Fresh, memory: semaphore.NewWeighted(unpack.MaxMember), opened: map[string]artifact.Digest{}, sources: sources{}}
 }
 
 // run makes every check and returns the refusals.
@@ -111,13 +112,12 @@ func (v *verifier) run(ctx context.Context, report *Report, only string) error {
 		}
 		return v.files(index, what, only)
 	})
-	v.fresh(whole, index, only, report)
-	report.Lines = whole.lines
 	if index == nil {
+		v.fresh(whole, index, only, report)
+		report.Lines = whole.lines
 		return errors.Join(whole.refusals...)
 	}
 	report.Distribution, v.distribution = index.Distribution, index.Distribution
-	refusals := whole.refusals
 	if only == "" {
 		report.subjects = append(report.subjects, subjectOf(indexName, v.indexDigest))
 	}
@@ -126,6 +126,9 @@ func (v *verifier) run(ctx context.Context, report *Report, only string) error {
 	each(what.images, func(n int, i artifact.Image) {
 		v.image(ctx, subjects[len(what.records)+n].of(i.Name, i.Digest), i, index.Artifacts)
 	})
+	v.fresh(whole, index, only, report)
+	report.Lines = whole.lines
+	refusals := whole.refusals
 	for _, s := range subjects {
 		report.Lines = append(report.Lines, s.lines...)
 		report.subjects = append(report.subjects, subjectOf(s.name, s.digest))

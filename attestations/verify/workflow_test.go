@@ -89,7 +89,7 @@ func (w *world) by(named *provenance.Workflow) {
 func releasePolicy(t testing.TB, pairs ...string) policy.Policy {
 	t.Helper()
 	return testPolicy(t, append([]string{
-		"identities: none", "identities:\n    - issuer: " + release.Issuer + "\n      subject: " + release.Signer, "timestamp: not-required", "timestamp: required",
+		"identities: none", "identities:\n    - issuer: " + release.Issuer + "\n      subject: " + release.Signer + "\n      repository: " + release.Repository, "timestamp: not-required", "timestamp: required",
 		"builders: [" + workstation + "]", "builders: [" + workstation + ", " + release.Builder() + "]",
 	}, pairs...)...)
 }
@@ -112,8 +112,8 @@ func TestWorkflow(t *testing.T) {
 		{"as it was, and nobody demands it", &release, real, nil, nil},
 		{"it names none, and one is demanded", nil, real, demandsWorkflow, ErrNoWorkflow},
 		{"it names none", nil, real, nil, nil},
-		{"a certificate of no run", &release, s.job(bundle.Workflow{Issuer: release.Issuer}, release.Signer), demandsWorkflow, ErrWorkflow},
-		{"a certificate of no run, and nobody demands one", &release, s.job(bundle.Workflow{Issuer: release.Issuer}, release.Signer), nil, ErrWorkflow},
+		{"a certificate of no run", &release, s.job(bundle.Workflow{Issuer: release.Issuer, Repository: release.Repository}, release.Signer), demandsWorkflow, ErrWorkflow},
+		{"a certificate of no run, and nobody demands one", &release, s.job(bundle.Workflow{Issuer: release.Issuer, Repository: release.Repository}, release.Signer), nil, ErrWorkflow},
 		{"a key", &release, withKey(other), demandsWorkflow, ErrWorkflow},
 		{"a key, and nobody demands a workflow", &release, withKey(other), nil, ErrWorkflow},
 	}
@@ -121,13 +121,13 @@ func TestWorkflow(t *testing.T) {
 	for i := range fields.NumField() {
 		shown, named, name := bundle.Workflow(release), release, fields.Field(i).Name
 		value := reflect.ValueOf(&shown).Elem().Field(i)
-		if name == "Issuer" { // whose other issuer nobody accepts
-			named.Issuer += ".org"
-		} else {
-			value.SetString(value.String() + "0")
+		accepted := name == "Issuer" || name == "Repository" // and no other: so the provenance names one
+		if accepted {
+			value = reflect.ValueOf(&named).Elem().Field(i)
 		}
+		value.SetString(value.String() + "0")
 		rows = append(rows, row{"another " + name, &named, s.job(shown, release.Signer), nil, ErrWorkflow})
-		if name != "Issuer" {
+		if !accepted {
 			value.SetString("")
 			rows = append(rows, row{"a certificate without its " + name, &named, s.job(shown, release.Signer), nil, ErrWorkflow})
 		}

@@ -27,7 +27,7 @@ import (
 // new token are taken, which have to speak of the same identity and run.
 func Keyless(o Options, token Token) (*Holder, error) {
 	// Who it will be, the certificate says.
-	s, err := open(o, bundle.Trust{Identities: []bundle.Identity{{Issuer: "any", Subject: "any"}}})
+	s, err := open(o, bundle.Trust{Identities: []bundle.Identity{{Issuer: "any", Subject: "any", Repository: bundle.NoRepository}}})
 	if err != nil {
 		return nil, err
 	}
@@ -47,8 +47,9 @@ type Holder struct {
 
 // Who is what a certificate says of its holder.
 type Who struct {
-	Signer   bundle.Signer
-	Workflow bundle.Workflow // the run of a CI that he is; zero if he is none
+	Signer     bundle.Signer
+	Repository string          // that a CI gave it for; bundle.NoRepository of a person
+	Workflow   bundle.Workflow // the run of a CI that he is; zero if he is none
 }
 
 // Who has a certificate issued, unless there is one, and says what is in it.
@@ -86,7 +87,7 @@ func (k *Holder) Sign(ctx context.Context, content signing.Content) ([]byte, err
 	}
 	block := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw})
 	trust := k.trust
-	trust.Identities = []bundle.Identity{{Issuer: who.Signer.Issuer, Subject: who.Signer.Subject}}
+	trust.Identities = []bundle.Identity{{Issuer: who.Signer.Issuer, Subject: who.Signer.Subject, Repository: who.Repository}}
 	return k.witness(ctx, content, pb, block, trust)
 }
 
@@ -125,6 +126,9 @@ func (k *Holder) certified(ctx context.Context) (keypair, *x509.Certificate, Who
 	}
 	var who Who
 	if who.Signer, err = bundle.Identify(cert); err == nil {
+		who.Repository, err = bundle.RepositoryIn(cert)
+	}
+	if err == nil {
 		who.Workflow, err = bundle.WorkflowIn(cert)
 	}
 	if err == nil && k.cert != nil && who != k.who {

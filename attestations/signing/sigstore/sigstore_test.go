@@ -78,7 +78,7 @@ func TestRoundTrip(t *testing.T) {
 
 	trusted := must(bundle.ParseRoot(s.Root))(t)
 	for name, data := range bundles {
-		trust := bundle.Trust{Root: trusted, RequireLog: true, RequireTimestamp: true, Identities: []bundle.Identity{{Issuer: s.Issuer, Subject: email}}}
+		trust := bundle.Trust{Root: trusted, RequireLog: true, RequireTimestamp: true, Identities: []bundle.Identity{{Issuer: s.Issuer, Subject: email, Repository: bundle.NoRepository}}}
 		short, byKey := strings.CutPrefix(name, "key.")
 		if byKey {
 			trust.Identities, trust.Keys = nil, []crypto.PublicKey{key.Public()}
@@ -98,7 +98,7 @@ func TestRoundTrip(t *testing.T) {
 			}
 			reference(t, s, name, data, of)
 		}
-		trust.Identities, trust.Keys = []bundle.Identity{{Issuer: s.Issuer, Subject: "x" + email}}, nil
+		trust.Identities, trust.Keys = []bundle.Identity{{Issuer: s.Issuer, Subject: "x" + email, Repository: bundle.NoRepository}}, nil
 		want := bundle.ErrWrongSubject
 		if byKey {
 			want = bundle.ErrWrongKey

@@ -50,7 +50,7 @@ func TestWorkflow(t *testing.T) {
 			if asked != 1 {
 				t.Errorf("asked for a token %d times for one certificate", asked)
 			}
-			trust := bundle.Trust{Root: must(bundle.ParseRoot(s.Root))(t), RequireLog: true, RequireTimestamp: true, Identities: []bundle.Identity{{Issuer: s.Issuer, Subject: w.Signer}}}
+			trust := bundle.Trust{Root: must(bundle.ParseRoot(s.Root))(t), RequireLog: true, RequireTimestamp: true, Identities: []bundle.Identity{{Issuer: s.Issuer, Subject: w.Signer, Repository: w.Repository}}}
 			v := must(content.Open(data, trust))(t)
 			if got, ok := v.Workflow(); !ok || got != w {
 				t.Errorf("who opens it is told %+v", got)

@@ -160,7 +160,7 @@ func TestRebuildersNeedRoot(t *testing.T) {
 	if err := os.WriteFile(file, public, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	const rebuilders = "rebuilders: {count: 1, keys: none, identities: [{issuer: https://issuer.example, subject: https://rebuild.example}]}"
+	const rebuilders = "rebuilders: {count: 1, keys: none, identities: [{issuer: https://issuer.example, subject: https://rebuild.example, repository: none}]}"
 	for demand, want := range map[string]error{"rebuilders: not-required": nil, rebuilders: config.ErrUsage} {
 		p, err := policy.Parse([]byte(strings.Replace(string(text), "rebuilders: not-required", demand, 1)))
 		if err != nil {

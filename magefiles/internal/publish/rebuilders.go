@@ -135,7 +135,7 @@ func signedBy(data []byte, named bundle.Trust) (bool, error) {
 		return false, nil
 	}
 	_, err := bundle.OpenAttestation(data, named)
-	for _, another := range []error{bundle.ErrWrongKey, bundle.ErrWrongIssuer, bundle.ErrWrongSubject} {
+	for _, another := range []error{bundle.ErrWrongKey, bundle.ErrWrongIssuer, bundle.ErrWrongSubject, bundle.ErrWrongRepository} {
 		if errors.Is(err, another) {
 			return false, nil
 		}

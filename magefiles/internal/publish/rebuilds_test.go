@@ -127,7 +127,7 @@ func TestRebuildsRefuses(t *testing.T) {
 		}, ErrUnsigned},
 		{"trust in nobody", with(index, good), "", func(o *Options) { o.Trust = bundle.Trust{} }, bundle.ErrTrust},
 		{"rebuilders that nobody could show to be", with(index, good), "", func(o *Options) {
-			o.Rebuilders = bundle.Trust{Identities: []bundle.Identity{{Issuer: "https://i.example", Subject: "https://s.example"}}}
+			o.Rebuilders = bundle.Trust{Identities: []bundle.Identity{{Issuer: "https://i.example", Subject: "https://s.example", Repository: bundle.NoRepository}}}
 		}, bundle.ErrTrust},
 		{"who is named, and did not sign", with(index, breakSignature(t, good)), "", func(o *Options) {
 			o.Rebuilders = bundle.Trust{Keys: []crypto.PublicKey{one.Public()}}

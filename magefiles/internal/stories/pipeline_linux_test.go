@@ -92,6 +92,8 @@ func (p *pipelines) policy(t *testing.T) []byte {
 			line = "    - issuer: " + p.stack.Issuer + "\n"
 		case "subject-pattern":
 			line = "      subject-pattern: ^" + strings.ReplaceAll(file, ".", `\.`) + `@refs/tags/v[0-9]+\.[0-9]+\.[0-9]+$` + "\n"
+		case "repository":
+			line = "      repository: " + pipelineURL + "/" + pipelineRepo + "\n"
 		case "attestations": // no check knows components that are none
 			line = strings.Replace(line, "test-result, ", "", 1)
 		case "builders":
