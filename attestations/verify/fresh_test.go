@@ -282,7 +282,7 @@ func TestFreshOfNothing(t *testing.T) {
 func TestFreshOfOneCommit(t *testing.T) {
 	of := func(commit string) provenance.Image {
 		return provenance.Image{BuildDefinition: provenance.ImageDefinition{ResolvedDependencies: []intoto.Resource{
-			{Digest: intoto.Digests{"gitCommit": commit}, Annotations: map[string]string{"role": string(provenance.RoleRepository)}},
+			{Digest: intoto.Digests{"gitCommit": commit}, Annotations: map[string]string{"roles": string(provenance.RoleRepository)}},
 		}}}
 	}
 	old, current := strings.Repeat("0a", 20), strings.Repeat("0b", 20)
