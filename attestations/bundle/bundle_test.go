@@ -10,6 +10,7 @@ import (
 	"crypto/rsa"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 
 	protobundle "github.com/sigstore/protobuf-specs/gen/pb-go/bundle/v1"
@@ -23,7 +24,7 @@ import (
 // sentinels are all there are: a refusal wraps exactly one.
 var sentinels = []error{
 	bundle.ErrMalformed, bundle.ErrNotSignature, bundle.ErrNotAttestation, bundle.ErrPayloadType, bundle.ErrSignatures,
-	bundle.ErrDigest, bundle.ErrWrongKey, bundle.ErrWrongIssuer, bundle.ErrWrongSubject, bundle.ErrCertificate,
+	bundle.ErrDigest, bundle.ErrWrongKey, bundle.ErrWrongIssuer, bundle.ErrWrongSubject, bundle.ErrWrongRepository, bundle.ErrCertificate,
 	bundle.ErrCertificateTime, bundle.ErrNoTimestamp, bundle.ErrNoLog, bundle.ErrLog, bundle.ErrSignature, bundle.ErrTrust,
 }
 
@@ -34,6 +35,9 @@ func wants(t testing.TB, err, want error) {
 			t.Errorf("refused: %v", err)
 		}
 		return
+	}
+	if !slices.Contains(sentinels, want) {
+		t.Fatalf("%v is none of the refusals that this test knows", want)
 	}
 	for _, s := range sentinels {
 		if errors.Is(err, s) != (s == want) {
