@@ -53,7 +53,10 @@ func (r *Repository) Try(ctx context.Context, what string, op func(context.Conte
 			return nil
 		}
 		explained := fmt.Errorf("%s: %w", what, r.explain(err))
-		if ctx.Err() != nil || !passing(err) {
+		switch ended := ctx.Err(); {
+		case ended != nil && !errors.Is(explained, ended): // the connection may have broken off first
+			return fmt.Errorf("%w: %w", explained, ended)
+		case ended != nil || !passing(err):
 			return explained
 		}
 		wait := max(pause, asked.get())

@@ -1,6 +1,7 @@
 package registry_test
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -76,5 +77,15 @@ func TestInside(t *testing.T) {
 		if got := registry.Inside(host); got != want {
 			t.Errorf("%q: %v", host, got)
 		}
+	}
+}
+
+// Who stops is told that he did, also if the connection broke off meanwhile.
+func TestStoppedWhileBroken(t *testing.T) {
+	r := newServer(t).connect(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	err := r.Try(ctx, "sending", func(context.Context) error { cancel(); return io.EOF })
+	if !errors.Is(err, context.Canceled) || !errors.Is(err, io.EOF) {
+		t.Errorf("got %v", err)
 	}
 }
