@@ -44,18 +44,26 @@ func Merge(p Plan, parts []Part) (artifact.Manifest, error) {
 			m.Artifacts = append(m.Artifacts, r)
 		}
 	}
-	var missing []string
-	for _, c := range p.Cells {
-		if _, ok := from[key(c)]; !ok {
-			missing = append(missing, fmt.Sprintf("%s, of shard %s", c, c.Shard))
-		}
-	}
-	if len(missing) > 0 {
-		return m, fmt.Errorf("%w: %s: hand over what release:build made of it", ErrMissing, strings.Join(missing, "; "))
+	if err := p.complete(func(c Cell) bool { return from[key(c)] != (handover.Shard{}) }); err != nil {
+		return m, err
 	}
 	m.Sort()
 	_, err := m.Encode()
 	return m, err
+}
+
+// complete refuses a release in which a cell of the plan is not there.
+func (p Plan) complete(there func(c Cell) bool) error {
+	var missing []string
+	for _, c := range p.Cells {
+		if !there(c) {
+			missing = append(missing, fmt.Sprintf("%s, of shard %s", c, c.Shard))
+		}
+	}
+	if len(missing) > 0 {
+		return fmt.Errorf("%w: %s: hand over what release:build made of it", ErrMissing, strings.Join(missing, "; "))
+	}
+	return nil
 }
 
 // Accept finds the cells of what a shard has, and refuses what the plan does not
@@ -75,25 +83,13 @@ func (p Plan) Accept(part Part) ([]Cell, error) {
 	return cells, nil
 }
 
-// cell finds the one that r is of.
-func (p Plan) cell(r artifact.Record) (Cell, error) {
-	i := slices.IndexFunc(p.Cells, func(c Cell) bool {
-		return c.Component == r.Component && c.Platform == r.Platform && c.Variant == r.Variant
-	})
-	if i < 0 {
-		return Cell{}, fmt.Errorf("%w: %s: the plan does not have it", ErrForeign, r.Name)
-	}
-	return p.Cells[i], nil
-}
-
 // accept finds the cell that r is of, and refuses what the plan does not have
 // there.
 func (p Plan) accept(r artifact.Record, s handover.Shard) (Cell, error) {
-	c, err := p.cell(r)
-	if err != nil {
-		return c, err
-	}
+	c, ok := p.cellOf(r)
 	switch {
+	case !ok:
+		return c, fmt.Errorf("%w: %s, of shard %s: the plan does not have it", ErrForeign, r.Name, s)
 	case c.Shard != s:
 		return c, fmt.Errorf("%w: %s, of shard %s: the plan has it in shard %s", ErrForeign, r.Name, s, c.Shard)
 	case !called(r):
@@ -106,6 +102,17 @@ func (p Plan) accept(r artifact.Record, s handover.Shard) (Cell, error) {
 		return c, fmt.Errorf("%w: %s, of shard %s: its web interface was not built hermetically: %.200s", ErrForeign, r.Name, s, r.UI.Report.Reason)
 	}
 	return c, nil
+}
+
+// cellOf finds the cell that r says it is of.
+func (p Plan) cellOf(r artifact.Record) (Cell, bool) {
+	i := slices.IndexFunc(p.Cells, func(c Cell) bool {
+		return c.Component == r.Component && c.Platform == r.Platform && c.Variant == r.Variant
+	})
+	if i < 0 {
+		return Cell{}, false
+	}
+	return p.Cells[i], true
 }
 
 // called reports whether an artifact, and what is said of it, have the names that
@@ -129,48 +136,4 @@ func again(c Cell, first, second handover.Shard, m artifact.Manifest, r artifact
 		return fmt.Errorf("%w: %s is %s in one hand-over of shard %s and %s in another of shard %s, or what is said of it differs: find out why (mage check:reproducible) before anything is released", ErrDiffers, c, other.Digest, first, r.Digest, second)
 	}
 	return fmt.Errorf("%w: %s is in one hand-over of shard %s and in another of shard %s: leave one of them out", ErrDouble, c, first, second)
-}
-
-// Whole refuses a release that is not that of the plan: every cell once, as the plan
-// has it, the images of the plan, and nothing else.
-func (p Plan) Whole(m artifact.Manifest) error {
-	if m.Distribution != p.Distribution {
-		return fmt.Errorf("%w: the release is of %.80q, and the plan of %s", ErrForeign, m.Distribution, p.Distribution)
-	}
-	there := map[string]bool{}
-	for _, r := range m.Artifacts {
-		c, err := p.cell(r)
-		if err == nil {
-			_, err = p.accept(r, c.Shard)
-		}
-		if err != nil {
-			return err
-		}
-		if there[key(c)] {
-			return fmt.Errorf("%w: %s is twice in the release: put it together again", ErrDouble, c)
-		}
-		there[key(c)] = true
-	}
-	for _, c := range p.Cells {
-		if !there[key(c)] {
-			return fmt.Errorf("%w: %s, of shard %s: put it together again", ErrMissing, c, c.Shard)
-		}
-	}
-	var images []Image
-	for _, i := range m.Images {
-		image := Image{Component: i.Component, Variant: i.Variant}
-		for _, platform := range i.Platforms {
-			image.Platforms = append(image.Platforms, platform.Platform)
-		}
-		slices.SortFunc(image.Platforms, comparePlatforms)
-		images = append(images, image)
-	}
-	slices.SortFunc(images, compareImages)
-	same := func(a, b Image) bool {
-		return a.Component == b.Component && a.Variant == b.Variant && slices.Equal(a.Platforms, b.Platforms)
-	}
-	if !slices.EqualFunc(images, p.Images, same) {
-		return fmt.Errorf("%w: the images are %v, and the plan has %v", ErrMissing, images, p.Images)
-	}
-	return nil
 }

@@ -12,7 +12,8 @@
 // # Assembly
 //
 // Merge makes one release.json of those of the shards. Every cell of the plan is
-// there once, from the shard that had to build it, or it is refused.
+// there once, from the shard that had to build it, or it is refused;
+// and Whole refuses what was made of it that has other cells, or other images.
 package release
 
 import (
