@@ -32,10 +32,10 @@ func (p Policy) JudgeVEX(got VEXClaim, now time.Time) error {
 		return nil
 	case len(got.Open) > 0:
 		return fmt.Errorf("%w: %s; see what the document says to do", ErrVulnerable, strings.Join(got.Open, ", "))
+	case got.Modified.Sub(now) > maxAhead: // of several the newest counts
+		return fmt.Errorf("%w: its data changed on %s: set the clock, an age cannot be told by it", ErrClock, got.Modified.UTC().Format(time.RFC3339))
 	case p.rules.dataAge == 0:
 		return nil
-	case got.Modified.Sub(now) > maxAhead:
-		return fmt.Errorf("%w: its data changed on %s: set the clock, an age cannot be told by it", ErrClock, got.Modified.UTC().Format(time.RFC3339))
 	case now.Sub(got.Modified) > p.rules.dataAge:
 		return fmt.Errorf("%w: of %s; take a newer document, or a newer release", ErrOldData, got.Modified.UTC().Format(time.RFC3339))
 	}

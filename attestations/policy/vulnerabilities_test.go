@@ -32,6 +32,7 @@ func TestJudgeVEX(t *testing.T) {
 		{"old, and any may be", there, any, unlimited, old(72000 * time.Hour), nil},
 		{"a little ahead", there, none, month, old(-time.Hour), nil},
 		{"yet to come", there, none, month, old(-time.Hour - time.Second), ErrClock},
+		{"yet to come, of any age", there, none, unlimited, old(-time.Hour - time.Second), ErrClock},
 	} {
 		text := strings.NewReplacer(there, tt.attestations, none, tt.open, month, tt.data).Replace(sample(t))
 		if err := parse(t, text).JudgeVEX(tt.claim, now); !errors.Is(err, tt.want) {

@@ -47,7 +47,7 @@ func (v *verifier) artifact(ctx context.Context, s *subject, r artifact.Record) 
 		if err := said.Check(r); err != nil {
 			return "", fmt.Errorf("%w: %w", ErrRecord, err)
 		}
-		v.madeFrom(r.Name, said.Repository)
+		v.madeBy(r.Name, said.Run())
 		return fmt.Sprintf("%d dependencies", len(said.BuildDefinition.ResolvedDependencies)), nil
 	})
 	s.check(Policy, []Check{Record}, func() (string, error) {

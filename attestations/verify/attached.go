@@ -195,7 +195,7 @@ func (s statements) built(a provenance.Archive) (all []provenance.Provenance, by
 }
 
 // tested makes the check of test results, which have to be of the archive, and
-// of that binary, which the image holds under the component's name.
+// of that binary, which the image holds under the component's name. The newest counts.
 func (v *imageVerifier) tested(said statements, a provenance.Archive, binary artifact.Digest) (string, error) {
 	e := v.made[0].BuildDefinition.ExternalParameters
 	results := said.of(intoto.TestResult)
@@ -205,6 +205,7 @@ func (v *imageVerifier) tested(said statements, a provenance.Archive, binary art
 		}
 		return "no audit ran, and the policy does not demand one", v.policy.JudgeAudit(e.Component, e.Variant, policy.Audit{})
 	}
+	counting := newest(results)
 	for _, one := range results {
 		result, err := parseResult(one.statement.Predicate)
 		if err != nil {
@@ -217,11 +218,25 @@ func (v *imageVerifier) tested(said statements, a provenance.Archive, binary art
 		if err != nil {
 			return "", fmt.Errorf("%w: %w", ErrTestResult, err)
 		}
+		if !counting(one) {
+			continue
+		}
 		if err := v.policy.JudgeAudit(e.Component, e.Variant, audit); err != nil {
 			return "", err
 		}
 	}
 	return said.who(intoto.TestResult), nil
+}
+
+// newest tells those of some statements that were signed last: an image that did not
+// change keeps the results of its former audits. Where nothing trusted tells of one
+// when that was, all of them count.
+func newest(all []stated) func(stated) bool {
+	last := slices.MaxFunc(all, func(a, b stated) int { return a.at.Compare(b.at) }).at
+	if slices.ContainsFunc(all, func(one stated) bool { return one.at.IsZero() }) {
+		return func(stated) bool { return true }
+	}
+	return func(one stated) bool { return one.at.Equal(last) }
 }
 
 // described makes the checks of the bills of materials. What they are held

@@ -22,9 +22,11 @@
 //     (ErrSums). The folder bin of loose binaries may be left out as a whole, and so
 //     may those of rebuilders, which hold bundles alone, 32 at most (ErrTooLarge).
 //  18. fresh: the index of releases that is given is signed (ErrReleases), of this
-//     distribution (ErrForeign), of the commit that the provenance names (ErrCommit), no older than one that was seen, and has not expired;
-//     it lists this release.json, with these images; the release was not withdrawn,
-//     and is the newest, or the one asked for: errors of package releases. Where none is
+//     distribution (ErrForeign), no older than one that was seen, and has not expired;
+//     it lists this release.json, with these images, of the commit that the provenance
+//     names (ErrCommit), at the tag that its workflow, if it names one, ran for
+//     (ErrTag); the release was not withdrawn, and is the newest, or the one asked
+//     for: errors of package releases. Where none is
 //     given, that is refused if the policy demands one, a number was seen or a version
 //     is asked for (ErrNoReleases); else the check is not made. How long it holds is
 //     in the index: the policy's maximum age does not judge it.

@@ -20,6 +20,7 @@ var (
 	ErrReleases   = errors.New("index of releases is not signed by anybody whom the policy accepts")
 	ErrForeign    = errors.New("index of releases is of another distribution")
 	ErrCommit     = errors.New("the index of releases lists the release of another commit than its provenance names")
+	ErrTag        = errors.New("the index of releases lists the release at another tag than the one that its workflow ran for")
 )
 
 // A Freshness is the index of releases that something is held against, and what
@@ -109,24 +110,29 @@ func (f fresher) listed(publishes func(distribution string) bool, find func(rele
 		r.Version, rank, i.Number, i.Number, i.Expires.Format(time.RFC3339), by), nil
 }
 
-// sources are the commits of this distribution that provenance names, by what it is
-// of; "" where it names none, which is of no release.
-type sources map[string]string
+// sources are the runs that provenance names, by what it is of. One that names no
+// commit of this distribution is of no release; one without a workflow had no tag that
+// anybody vouches for.
+type sources map[string]provenance.Run
 
-// madeFrom keeps of which commit the file of that name is.
-func (v *verifier) madeFrom(name string, repository func() (provenance.Repository, bool)) {
-	r, _ := repository()
+// madeBy keeps by which run the file of that name was made.
+func (v *verifier) madeBy(name string, run provenance.Run) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.sources[name] = r.Commit
+	v.sources[name] = run
 }
 
-// of refuses a release that the index says is of another commit than one of these. A
-// release is of one commit: what it shares with another one has provenance of its own.
+// of refuses a release that the index says is of another commit or at another tag than
+// one of these. A release is of one commit: what it shares with another one has
+// provenance of its own.
 func (all sources) of(r releases.Release) error {
 	for _, name := range slices.Sorted(maps.Keys(all)) {
-		if commit := all[name]; commit != r.Commit {
-			return fmt.Errorf("%w: release %s is of %s there, and %.300s of %q", ErrCommit, r.Version, r.Commit, name, commit)
+		run := all[name]
+		if run.Repository.Commit != r.Commit {
+			return fmt.Errorf("%w: release %s is of %s there, and %.300s of %q", ErrCommit, r.Version, r.Commit, name, run.Repository.Commit)
+		}
+		if w := run.Workflow; w != nil && w.Ref != "refs/tags/"+r.Tag {
+			return fmt.Errorf("%w: release %s is at %s there, and %.300s was made for %.300q", ErrTag, r.Version, r.Tag, name, w.Ref)
 		}
 	}
 	return nil
@@ -186,12 +192,12 @@ func (v *imageVerifier) fresh(s *subject, report *Report) {
 	})
 }
 
-// released refuses an image of which no provenance is of the commit of that release.
+// released refuses an image of which no provenance is of the commit and the tag of that
+// release.
 // Of an image that did not change each release has attached its own.
 func (v *imageVerifier) released(r releases.Release) (err error) {
 	for _, p := range v.made {
-		repository, _ := p.Repository()
-		if err = (sources{"the image": repository.Commit}).of(r); err == nil {
+		if err = (sources{"the image": p.Run()}).of(r); err == nil {
 			return nil
 		}
 	}

@@ -302,7 +302,28 @@ func TestFreshOfOneCommit(t *testing.T) {
 			t.Errorf("an image %s: %v, want %v", tt.name, err, tt.want)
 		}
 	}
-	if err := (sources{"a": current, "b": ""}).of(releases.Release{Commit: current}); !errors.Is(err, ErrCommit) {
-		t.Errorf("a release, in which one file is of no commit: %v", err)
+	run := func(commit, ref string) provenance.Run {
+		r := provenance.Run{Repository: provenance.Repository{Commit: commit}}
+		if ref != "" {
+			r.Workflow = &provenance.Workflow{Ref: ref}
+		}
+		return r
+	}
+	for _, tt := range []struct {
+		name string
+		b    provenance.Run
+		want error
+	}{
+		{"of no commit", run("", ""), ErrCommit},
+		{"of another commit", run(old, "refs/tags/v1.1.0"), ErrCommit},
+		{"of no tag", run(current, ""), nil},
+		{"of that tag", run(current, "refs/tags/v1.1.0"), nil},
+		{"of another tag", run(current, "refs/tags/v1.1.0-rc"), ErrTag},
+		{"of a branch of that name", run(current, "refs/heads/v1.1.0"), ErrTag},
+	} {
+		err := (sources{"a": run(current, ""), "b": tt.b}).of(releases.Release{Version: "1.1.0", Tag: "v1.1.0", Commit: current})
+		if !errors.Is(err, tt.want) || (err == nil) != (tt.want == nil) {
+			t.Errorf("a release, in which one file is %s: %v, want %v", tt.name, err, tt.want)
+		}
 	}
 }

@@ -38,7 +38,7 @@ func (v *verifier) archives(records []artifact.Record) (built []provenance.Prove
 		if err := said.Check(r); err != nil {
 			return nil, nil, fmt.Errorf("%w: %w", ErrRecord, err)
 		}
-		v.madeFrom(r.Name, said.Repository)
+		v.madeBy(r.Name, said.Run())
 		built, by = append(built, said), append(by, voucher{as, said.Run().Workflow})
 	}
 	return built, by, nil

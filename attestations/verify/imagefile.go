@@ -49,7 +49,7 @@ func (v *verifier) image(ctx context.Context, s *subject, i artifact.Image, reco
 		if err := said.Check(i, records); err != nil {
 			return "", fmt.Errorf("%w: %w", ErrRecord, err)
 		}
-		v.madeFrom(i.Name, said.Repository)
+		v.madeBy(i.Name, said.Run())
 		built, by, err = v.archives(records)
 		return fmt.Sprintf("made of %d archives, whose provenance says what the index says", len(records)), err
 	})

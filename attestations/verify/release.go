@@ -87,7 +87,7 @@ type verifier struct {
 
 	mu      sync.Mutex
 	opened  map[string]artifact.Digest // every bundle that was believed, by its name
-	sources sources                    // of which commits the files are, by their names
+	sources sources                    // of the files, by their names
 }
 
 func newVerifier(dir directory, p policy.Policy, open opener, t Trust) *verifier {
