@@ -22,7 +22,8 @@ import (
 // Whoever calls the publisher's workflow has its subject. Not one bundle of a release
 // is believed of him, whatever it is of.
 func TestRepository(t *testing.T) {
-	s := newStage(t)
+	s, release := newStage(t), release
+	release.Ref = "refs/tags/v1.1.0" // as the index of releases has it
 	another := bundle.Workflow(release)
 	another.Repository = "https://ci.palisade.example/evil/palisade"
 	real, wrong := s.job(bundle.Workflow(release), release.Signer), s.job(another, release.Signer)
