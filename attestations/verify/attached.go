@@ -229,11 +229,11 @@ func (v *imageVerifier) tested(said statements, a provenance.Archive, binary art
 }
 
 // newest tells those of some statements that were signed last: an image that did not
-// change keeps the results of its former audits. Where nothing trusted tells of one
-// when that was, all of them count.
+// change keeps the results of its former audits. Where nothing tells of one when that
+// was, all of them count: and of a key's signature anybody can get another timestamp.
 func newest(all []stated) func(stated) bool {
 	last := slices.MaxFunc(all, func(a, b stated) int { return a.at.Compare(b.at) }).at
-	if slices.ContainsFunc(all, func(one stated) bool { return one.at.IsZero() }) {
+	if slices.ContainsFunc(all, func(one stated) bool { return one.at.IsZero() || one.by.KeyID != "" }) {
 		return func(stated) bool { return true }
 	}
 	return func(one stated) bool { return one.at.Equal(last) }

@@ -31,6 +31,7 @@ func TestNewestResult(t *testing.T) {
 	}
 	v := &imageVerifier{policy: testPolicy(t), made: []provenance.Image{{}}}
 	v.made[0].BuildDefinition.ExternalParameters.Component, v.made[0].BuildDefinition.ExternalParameters.Variant = r.Component, r.Variant
+	byKey := func(one stated) stated { one.by.KeyID = "a key"; return one }
 	failed, passed := false, true
 	for _, tt := range []struct {
 		name string
@@ -43,6 +44,8 @@ func TestNewestResult(t *testing.T) {
 		{"failed, and passed since, the other way round", []stated{result(passed, 2), result(failed, 1)}, nil},
 		{"passed, and failed since", []stated{result(passed, 1), result(failed, 2)}, policy.ErrAudit},
 		{"both at one time", []stated{result(passed, 2), result(failed, 2), result(passed, 1)}, policy.ErrAudit},
+		{"failed, and passed since by a key", []stated{result(failed, 1), byKey(result(passed, 2))}, policy.ErrAudit},
+		{"failed by a key, and passed since", []stated{byKey(result(failed, 1)), result(passed, 2)}, policy.ErrAudit},
 		{"failed, nobody knows when", []stated{result(failed, 0), result(passed, 2)}, policy.ErrAudit},
 		{"failed, and passed nobody knows when", []stated{result(failed, 1), result(passed, 0)}, policy.ErrAudit},
 	} {

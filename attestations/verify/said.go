@@ -58,11 +58,14 @@ func (v *verifier) publicKey() error {
 	if err != nil {
 		return err
 	}
-	if block, rest := pem.Decode(data); block != nil && len(bytes.TrimSpace(rest)) == 0 {
-		for _, key := range v.keys {
-			if der, err := x509.MarshalPKIXPublicKey(key); err == nil && bytes.Equal(der, block.Bytes) {
-				return nil
-			}
+	for _, key := range v.keys {
+		der, err := x509.MarshalPKIXPublicKey(key)
+		if err != nil {
+			continue
+		}
+		// The file as it is written: readers of PEM differ in what they pass over.
+		if form := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}); bytes.Equal(bytes.TrimSpace(data), bytes.TrimSpace(form)) {
+			return nil
 		}
 	}
 	return fmt.Errorf("%w: %s: remove it, or take the release anew", ErrKey, keyName)

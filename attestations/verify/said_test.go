@@ -64,6 +64,9 @@ func TestNotes(t *testing.T) {
 		{name: "the publisher's key", there: pub(key, "")},
 		{name: "another key", there: pub(otherKey, ""), fails: []Check{Files}, wants: []error{ErrKey}},
 		{name: "the publisher's key, and more", there: pub(key, "x"), fails: []Check{Files}, wants: []error{ErrKey}},
+		{name: "text before the publisher's key", there: func(t *testing.T, dir string) {
+			put(t, dir, keyName, append([]byte("The key has changed:\n"), must(signing.MarshalPublicKey(key.Public()))(t)...))
+		}, fails: []Check{Files}, wants: []error{ErrKey}},
 		{name: "no key", there: func(t *testing.T, dir string) { put(t, dir, keyName, []byte("x")) }, fails: []Check{Files}, wants: []error{ErrKey}},
 		{name: "listed, and not there", there: none, listed: own, fails: []Check{Fresh}, wants: []error{ErrMissing}},
 	} {

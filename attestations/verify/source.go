@@ -77,7 +77,8 @@ type Source interface {
 //     distribution.
 //
 // Of several statements of any other kind about one digest, each that somebody signed
-// whom the policy names, and no longer ago than it allows, has to pass. Others
+// whom the policy names, and no longer ago than it allows, has to pass; of audits whose
+// results certificates signed, the last. Others
 // are passed over and counted: whoever can write to a repository can put
 // anything beside an image.
 //
