@@ -4,9 +4,9 @@
 //
 // It speaks to a registry in one way only, by getting tarballs; it asks for no
 // metadata and resolves no version. It refuses integrity strings that are not
-// one sha512, lock files other than pnpm's version 9.0, packages that come from
-// git, an address or a directory, tarballs larger than their bounds, and
-// archive members that are not plain files or directories. It runs nothing.
+// one sha512, lock files other than pnpm's version 9.0 and npm's version 3, packages
+// that come from git, an address or a directory, tarballs larger than their bounds,
+// and archive members that are not plain files or directories. It runs nothing.
 package npm
 
 import (

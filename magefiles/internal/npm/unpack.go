@@ -2,6 +2,7 @@ package npm
 
 import (
 	"archive/tar"
+	"bytes"
 	"compress/gzip"
 	"errors"
 	"fmt"
@@ -25,11 +26,11 @@ const (
 var ErrArchive = errors.New("unusable npm tarball")
 
 // Unpack writes the tarball tgz, which npm.Client has verified, into the
-// directory dir, which is made when missing and must be empty. The leading
-// "package/" of every member is dropped. Files get mode 0755 when any of their
+// directory dir, which is made when missing and must be empty. The folder that all
+// members lie in, "package/" or another, is dropped. Files get mode 0755 when any of their
 // run bits is set and 0644 otherwise, whatever the umask is; owners and times
-// are not kept. A member that is neither file nor directory, lies outside
-// "package/", or comes twice is an error, and so is an archive beyond the
+// are not kept. A member that is neither file nor directory, lies outside that
+// folder, or comes twice and is not the same is an error, and so is an archive beyond the
 // bounds. After an error dir holds a part: callers unpack below a temporary name.
 func Unpack(tgz, dir string) error {
 	f, err := os.Open(tgz)
@@ -60,7 +61,7 @@ func Unpack(tgz, dir string) error {
 const maxRead = 256 << 20
 
 // Read returns the content of each of names that is a file of the tarball tgz,
-// under its name without the leading "package/", within the bounds of Unpack
+// under its name without the folder that all lie in, within the bounds of Unpack
 // and of 256 MiB in all.
 func Read(tgz string, names []string) (map[string][]byte, error) {
 	f, err := os.Open(tgz)
@@ -73,15 +74,15 @@ func Read(tgz string, names []string) (map[string][]byte, error) {
 		if h.Typeflag != tar.TypeReg || !slices.Contains(names, name) {
 			return nil
 		}
-		if _, ok := found[name]; ok {
-			return fmt.Errorf("%w: member %q comes twice", ErrArchive, h.Name)
-		}
 		if total += h.Size; total > maxRead {
 			return fmt.Errorf("%w: more than %d bytes asked for", ErrArchive, maxRead)
 		}
 		data, err := io.ReadAll(content)
 		if err != nil {
 			return fmt.Errorf("%w: member %q: %w", ErrArchive, h.Name, err)
+		}
+		if before, ok := found[name]; ok && !bytes.Equal(before, data) {
+			return fmt.Errorf("%w: member %q comes twice, and is not the same", ErrArchive, h.Name)
 		}
 		found[name] = data
 		return nil
@@ -114,6 +115,7 @@ func members(r io.Reader, each func(name string, h *tar.Header, content io.Reade
 	stream := &io.LimitedReader{R: gz, N: MaxUnpacked + 2048*MaxMembers}
 	archive := tar.NewReader(stream)
 	var total int64
+	var top string
 	for members := 1; ; members++ {
 		h, err := archive.Next()
 		if err == io.EOF {
@@ -125,13 +127,16 @@ func members(r io.Reader, each func(name string, h *tar.Header, content io.Reade
 		if members > MaxMembers {
 			return fmt.Errorf("%w: more than %d members", ErrArchive, MaxMembers)
 		}
-		name, err := memberName(h.Name)
+		name, err := memberName(h.Name, &top)
 		if err != nil {
 			return err
 		}
 		switch h.Typeflag {
 		case tar.TypeDir:
 		case tar.TypeReg:
+			if name == "." {
+				return fmt.Errorf("%w: member %q lies in no folder", ErrArchive, h.Name)
+			}
 			if total += h.Size; h.Size > MaxUnpacked || total > MaxUnpacked {
 				return fmt.Errorf("%w: more than %d bytes unpacked", ErrArchive, MaxUnpacked)
 			}
@@ -149,18 +154,51 @@ func members(r io.Reader, each func(name string, h *tar.Header, content io.Reade
 	return nil
 }
 
-// memberName is the name without "package/", or an error where it is not a
+// memberName is the name below top, which is the folder of the first member, and
+// without "./" behind that, which some packers write; or an error where it is not a
 // clean path below it.
-func memberName(full string) (string, error) {
-	name, ok := strings.CutPrefix(strings.TrimSuffix(full, "/"), "package/")
-	if full == "package/" || full == "package" {
+func memberName(full string, top *string) (string, error) {
+	refused := fmt.Errorf("%w: member %q is not a plain path below one folder, package/ or another", ErrArchive, full)
+	folder, name, below := strings.Cut(strings.TrimSuffix(full, "/"), "/")
+	if *top == "" {
+		*top = folder
+	}
+	if folder != *top || folder == "" || strings.HasPrefix(folder, ".") || strings.ContainsAny(full, "\\\x00") {
+		return "", refused
+	}
+	if !below {
 		return ".", nil
 	}
-	if !ok || name == "" || len(name) > maxPath || strings.Count(name, "/") >= maxDepth ||
-		path.Clean("/"+name) != "/"+name || strings.ContainsAny(name, "\\\x00") {
-		return "", fmt.Errorf("%w: member %q is not a plain path below package/", ErrArchive, full)
+	name = strings.TrimPrefix(name, "./")
+	if name == "" || len(name) > maxPath || strings.Count(name, "/") >= maxDepth || path.Clean("/"+name) != "/"+name {
+		return "", refused
 	}
 	return name, nil
+}
+
+// sameMember refuses a second member of a name that is not as the first: some
+// packers write a file twice.
+func sameMember(root *os.Root, name string, h *tar.Header, from io.Reader) error {
+	info, err := root.Lstat(name)
+	if err != nil {
+		return err
+	}
+	twice := fmt.Errorf("%w: member %q comes twice, and is not the same", ErrArchive, h.Name)
+	if !info.Mode().IsRegular() || info.Size() != h.Size || info.Size() > maxRead {
+		return twice
+	}
+	there, err := root.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	again, err := io.ReadAll(from)
+	if err != nil {
+		return fmt.Errorf("%w: member %q: %w", ErrArchive, h.Name, err)
+	}
+	if !bytes.Equal(there, again) {
+		return twice
+	}
+	return nil
 }
 
 func writeMember(root *os.Root, name string, h *tar.Header, from io.Reader) (err error) {
@@ -173,7 +211,7 @@ func writeMember(root *os.Root, name string, h *tar.Header, from io.Reader) (err
 	}
 	f, err := root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("%w: member %q comes twice", ErrArchive, h.Name)
+		return sameMember(root, name, h, from)
 	}
 	if err != nil {
 		return err

@@ -79,6 +79,21 @@ func TestUnpack(t *testing.T) {
 	}
 }
 
+// The folder's name says nothing; some packers write "./" behind it, and a file twice.
+func TestUnpackDropsTheFolder(t *testing.T) {
+	for _, members := range [][]tar.Header{
+		{file("package/./a", "a", 0o644)},
+		{file("package/./a", "a", 0o644), file("package/a", "a", 0o644)},
+		{file("name/a", "a", 0o644)},
+		{{Typeflag: tar.TypeDir, Name: "name", Mode: 0o755}, file("name/a", "a", 0o644)},
+	} {
+		dir, err := unpackBytes(t, tarball(t, members...))
+		if data, _ := os.ReadFile(filepath.Join(dir, "a")); err != nil || string(data) != "a" {
+			t.Errorf("%s: %q, %v", members[0].Name, data, err)
+		}
+	}
+}
+
 func TestUnpackRefuses(t *testing.T) {
 	good := file("package/a", "a", 0o644)
 	whole := tarball(t, good)
@@ -86,23 +101,28 @@ func TestUnpackRefuses(t *testing.T) {
 	flipped[len(flipped)-8] ^= 1 // in gzip's checksum
 	deep := "package/" + strings.Repeat("d/", maxDepth) + "f"
 	for name, data := range map[string][]byte{
-		"empty":             nil,
-		"not gzip":          []byte("package/a"),
-		"cut short":         whole[:len(whole)/2],
-		"checksum":          flipped,
-		"outside":           tarball(t, file("other/a", "a", 0o644)),
-		"no prefix":         tarball(t, file("a", "a", 0o644)),
-		"climbing":          tarball(t, file("package/../../a", "a", 0o644)),
-		"dotted":            tarball(t, file("package/./a", "a", 0o644)),
-		"absolute":          tarball(t, file("/package/a", "a", 0o644)),
-		"backslash":         tarball(t, file(`package/..\a`, "a", 0o644)),
-		"twice":             tarball(t, good, good),
-		"too deep":          tarball(t, file(deep, "", 0o644)),
-		"symbolic link":     tarball(t, tar.Header{Typeflag: tar.TypeSymlink, Name: "package/a", Linkname: "/etc"}),
-		"hard link":         tarball(t, good, tar.Header{Typeflag: tar.TypeLink, Name: "package/b", Linkname: "package/a"}),
-		"device":            tarball(t, tar.Header{Typeflag: tar.TypeChar, Name: "package/a"}),
-		"pipe":              tarball(t, tar.Header{Typeflag: tar.TypeFifo, Name: "package/a"}),
-		"file as directory": tarball(t, good, file("package/a/b", "b", 0o644)),
+		"empty":              nil,
+		"not gzip":           []byte("package/a"),
+		"cut short":          whole[:len(whole)/2],
+		"checksum":           flipped,
+		"outside":            tarball(t, good, file("other/a", "a", 0o644)),
+		"a hidden folder":    tarball(t, file(".package/a", "a", 0o644)),
+		"above":              tarball(t, file("../a", "a", 0o644)),
+		"no prefix":          tarball(t, file("a", "a", 0o644)),
+		"climbing":           tarball(t, file("package/../../a", "a", 0o644)),
+		"dotted":             tarball(t, file("package/././a", "a", 0o644)),
+		"dotted further in":  tarball(t, file("package/a/./b", "b", 0o644)),
+		"twice, once dotted": tarball(t, good, file("package/./a", "b", 0o644)),
+		"absolute":           tarball(t, file("/package/a", "a", 0o644)),
+		"backslash":          tarball(t, file(`package/..\a`, "a", 0o644)),
+		"twice":              tarball(t, good, file("package/a", "longer", 0o644)),
+		"twice, a folder":    tarball(t, tar.Header{Typeflag: tar.TypeDir, Name: "package/a", Mode: 0o755}, good),
+		"too deep":           tarball(t, file(deep, "", 0o644)),
+		"symbolic link":      tarball(t, tar.Header{Typeflag: tar.TypeSymlink, Name: "package/a", Linkname: "/etc"}),
+		"hard link":          tarball(t, good, tar.Header{Typeflag: tar.TypeLink, Name: "package/b", Linkname: "package/a"}),
+		"device":             tarball(t, tar.Header{Typeflag: tar.TypeChar, Name: "package/a"}),
+		"pipe":               tarball(t, tar.Header{Typeflag: tar.TypeFifo, Name: "package/a"}),
+		"file as directory":  tarball(t, good, file("package/a/b", "b", 0o644)),
 	} {
 		dir, err := unpackBytes(t, data)
 		if err == nil {
