@@ -51,7 +51,8 @@ type Record struct {
 	Variant         string     `json:"variant"`          // hardened or vanilla
 	Recipe          Digest     `json:"recipe"`           // of every file of the recipe, see recipes.Recipe.Digest
 	Epoch           int64      `json:"epoch"`            // SOURCE_DATE_EPOCH, seconds since 1970 UTC
-	Source          Module     `json:"source"`           // upstream, as the checksum database knows it
+	Source          Module     `json:"source"`           // upstream, as the checksum database knows it, or as its commit gives it
+	Git             *Git       `json:"git,omitempty"`    // the commit that Source was made of, where it was not fetched from the module proxy
 	Revision        string     `json:"revision"`         // what --version says: upstream's commit, or the source h1
 	Patched         []Patched  `json:"patched"`          // in order of module path; empty where nothing was changed
 	UI              *UI        `json:"ui,omitempty"`     // what was embedded as web interface
@@ -90,13 +91,29 @@ type PatchFile struct {
 
 // UI says where the bytes of an embedded web interface come from.
 type UI struct {
-	Kind     string    `json:"kind"`             // "pnpm": built here from source; "bundle": taken from a released module
-	Origin   Module    `json:"origin"`           // the module whose source was built, or whose bundle was taken
-	Note     string    `json:"note"`             // in a sentence, for a person
-	Packages []Package `json:"packages"`         // npm packages that were installed for the build, sorted
-	Host     []File    `json:"host,omitempty"`   // files of the host that the build could see, sorted
-	Report   *Sandbox  `json:"report,omitempty"` // of the sandbox that ran the build
+	Kind     string    `json:"kind"`              // "pnpm", "elm": built here from source; "bundle": taken from a released module
+	Origin   Module    `json:"origin"`            // the module whose source was built, or whose bundle was taken
+	Note     string    `json:"note"`              // in a sentence, for a person
+	Packages []Package `json:"packages"`          // npm packages that were installed for the build, sorted
+	Commits  []Git     `json:"commits,omitempty"` // packages of Elm that were, sorted by name
+	Host     []File    `json:"host,omitempty"`    // files of the host that the build could see, sorted
+	Report   *Sandbox  `json:"report,omitempty"`  // of the sandbox that ran the build
 }
+
+// A Git is a commit of a git repository whose files were fetched. Sum is
+// dirhash's "h1:" of them, as "git archive" gives them, below the folder Name.
+type Git struct {
+	Name       string `json:"name"`               // what they are: elm/core@1.0.0
+	Repository string `json:"repository"`         // https://github.com/elm/core
+	Commit     string `json:"commit"`             // 40 hexadecimal digits
+	Sum        string `json:"sum"`                // h1:…
+	Tag        string `json:"tag,omitempty"`      // that was found to be at Commit
+	SignedBy   string `json:"signedBy,omitempty"` // whose signature of Tag was verified: openpgp:FINGERPRINT or ssh:SHA256:…
+}
+
+// Address is where the commit is had, as SPDX 2.3 (7.7) and package managers write it:
+// git+https://github.com/elm/core@de38986116bd93affc1c7a12e548d1f01be9a9f1.
+func (g Git) Address() string { return "git+" + g.Repository + "@" + g.Commit }
 
 // A Package is an npm package with its integrity in the form of the
 // Subresource Integrity specification ("sha512-" and base64).
@@ -127,6 +144,7 @@ type Evidence string
 // The kinds of evidence, the strongest first.
 const (
 	ByBundler  Evidence = "bundler"   // the bundler named it as a source of what it wrote
+	ByCompiler Evidence = "compiler"  // definitions of it are in what the compiler wrote
 	ByIdentity Evidence = "identical" // a file of it is in the source, byte for byte
 	Stated     Evidence = "stated"    // the recipe says so, for the reason in Note
 )

@@ -59,11 +59,15 @@ func sample() *Manifest {
 		Modules:  []Module{{Path: "github.com/prometheus/common", Version: "v0.70.0", Sum: toolSum}},
 		Settings: []Setting{{"-trimpath", "true"}, {"CGO_ENABLED", "0"}},
 	}
+	commit := Git{
+		Name: "elm/core@1.0.0", Repository: "https://github.com/elm/core", Commit: "de38986116bd93affc1c7a12e548d1f01be9a9f1",
+		Sum: toolSum, Tag: "1.0.0", SignedBy: "openpgp:" + strings.Repeat("0", 40),
+	}
 	full := Record{
 		Name: "prometheus-3.15.0-palisade.1.linux-amd64.tar.gz", Size: 1 << 40, Digest: sum("archive"),
 		Component: "prometheus", Version: "3.15.0-palisade.1", UpstreamVersion: "3.15.0",
 		Platform: Platform{OS: "linux", Arch: "amd64"}, Variant: "hardened",
-		Recipe: sum("recipe"), Epoch: 1750000000, Source: source, Revision: upstreamSum,
+		Recipe: sum("recipe"), Epoch: 1750000000, Source: source, Git: &commit, Revision: upstreamSum,
 		Patched: []Patched{{
 			From: source, To: patched,
 			Patches: []PatchFile{{"prometheus/v0.315.0/0001-no-old-ui.patch", sum("patch")}},
@@ -72,6 +76,7 @@ func sample() *Manifest {
 		UI: &UI{
 			Kind: "pnpm", Origin: source, Note: "built from its source",
 			Packages: []Package{{"react", "19.1.0", "sha512-" + strings.Repeat("A", 86) + "=="}},
+			Commits:  []Git{commit},
 			Host:     []File{file("/lib64/ld-linux-x86-64.so.2", "0755", "loader")},
 			Report:   &plain,
 		},

@@ -246,7 +246,7 @@ func TestSchemaRefuses(t *testing.T) {
 	schema := resolved(t)
 	doc := goldenValue(t)
 	absent := map[string]bool{}
-	for _, typ := range []reflect.Type{reflect.TypeFor[Manifest](), reflect.TypeFor[Record](), reflect.TypeFor[Module](), reflect.TypeFor[UI](), reflect.TypeFor[Sandbox](), reflect.TypeFor[File]()} {
+	for _, typ := range []reflect.Type{reflect.TypeFor[Manifest](), reflect.TypeFor[Record](), reflect.TypeFor[Module](), reflect.TypeFor[UI](), reflect.TypeFor[Git](), reflect.TypeFor[Sandbox](), reflect.TypeFor[File]()} {
 		for i := range typ.NumField() {
 			if name, options, _ := strings.Cut(typ.Field(i).Tag.Get("json"), ","); options == "omitempty" {
 				absent[name] = true

@@ -15,7 +15,7 @@ import (
 // annotationOf is what a role needs beside the annotation "roles".
 var annotationOf = map[Role][]string{
 	RoleSource: nil, RolePatched: nil, RoleSealed: {from}, RoleLinked: nil, RolePatch: {module, position}, RoleInterface: nil,
-	RoleInstalled: nil, RoleHost: nil, RoleEmbedded: {in}, RoleToolchain: {tool}, RoleRepository: {clean},
+	RoleInstalled: nil, RoleCommit: nil, RoleHost: nil, RoleEmbedded: {in}, RoleToolchain: {tool}, RoleRepository: {clean},
 }
 
 // A kind is what a dependency can be, told by its URI: which roles it may have
@@ -31,7 +31,8 @@ var (
 	goSealed   = kind{roles: []Role{RoleLinked, RoleSealed}, has: []string{"dirHash"}, canonical: named(spdx.GoPURL)}
 	npmPackage = kind{roles: []Role{RoleInstalled, RoleEmbedded, RoleToolchain}, has: []string{"sha512"}, canonical: named(spdx.NPMPURL)}
 	npmBrought = kind{roles: []Role{RoleEmbedded}, may: []string{"sha512"}, canonical: named(spdx.NPMPURL)}
-	brought    = kind{roles: []Role{RoleEmbedded}, may: []string{"gitCommit"}}
+	brought    = kind{roles: []Role{RoleEmbedded}, may: []string{"gitCommit", "dirHash"}}
+	commit     = kind{roles: []Role{RoleCommit}, has: []string{"dirHash", "gitCommit"}}
 	file       = kind{roles: []Role{RolePatch, RoleHost}, has: []string{"sha256"}}
 	checkout   = kind{roles: []Role{RoleRepository}, has: []string{"gitCommit"}}
 )
@@ -73,6 +74,8 @@ func kindOf(r intoto.Resource) kind {
 	switch {
 	case hasRole(r, RoleRepository):
 		return checkout
+	case strings.HasPrefix(r.URI, "git+"):
+		return commit
 	case r.URI == "":
 		return file
 	case strings.HasPrefix(r.URI, "pkg:golang/") && hasRole(r, RoleSealed):
@@ -127,6 +130,20 @@ func validateDependency(r intoto.Resource) error {
 		return errors.New("it is embedded and has no package URL")
 	case hasRole(r, RoleRepository):
 		return validateRepository(r)
+	case hasRole(r, RoleCommit):
+		return validateCommit(r)
+	}
+	return nil
+}
+
+// validateCommit wants an address that names the very commit.
+func validateCommit(r intoto.Resource) error {
+	repository, revision := split(r.URI)
+	if !strings.HasPrefix(repository, "git+https://") || strings.ContainsAny(repository, "@?#") || revision != r.Digest["gitCommit"] {
+		return errors.New("its address is not git+https://, without user, and @ with its commit")
+	}
+	if _, version := split(r.Name); version == "" {
+		return errors.New("its name is not that of a version")
 	}
 	return nil
 }

@@ -26,6 +26,7 @@ const (
 	RolePatch      Role = "patch"      // applied to the module that annotation "module" names, as the one at "position", from 1
 	RoleInterface  Role = "interface"  // the module whose web interface was built or taken
 	RoleInstalled  Role = "installed"  // an npm package that was there when the interface was built
+	RoleCommit     Role = "commit"     // a git commit whose files were built: upstream's, or a package of Elm that was there when the interface was built
 	RoleHost       Role = "host"       // a file of the machine that the build of the interface could see
 	RoleEmbedded   Role = "embedded"   // in a binary and no Go module; annotation "in" is the path of the module that brought it
 	RoleToolchain  Role = "toolchain"  // what ran; annotation "tool" is what it is called
@@ -127,6 +128,11 @@ func (all resolution) modules(r artifact.Record) error {
 	if err := all.module(RoleSource, r.Source); err != nil {
 		return err
 	}
+	if r.Git != nil {
+		if err := all.commit(*r.Git); err != nil {
+			return err
+		}
+	}
 	for _, b := range r.Binaries {
 		for _, m := range append([]artifact.Module{b.Main}, b.Modules...) {
 			for m.Replace != nil {
@@ -175,6 +181,11 @@ func (all resolution) ui(r artifact.Record) error {
 			return err
 		}
 	}
+	for _, g := range r.UI.Commits {
+		if err := all.commit(g); err != nil {
+			return err
+		}
+	}
 	for _, f := range r.UI.Host {
 		if err := all.add(RoleHost, intoto.Resource{Name: f.Name, Digest: sha256Of(f.Digest)}); err != nil {
 			return err
@@ -183,14 +194,44 @@ func (all resolution) ui(r artifact.Record) error {
 	return nil
 }
 
+// commit enters a git commit.
+func (all resolution) commit(g artifact.Git) error {
+	digests, err := commitDigests(g)
+	if err != nil {
+		return err
+	}
+	return all.add(RoleCommit, intoto.Resource{URI: g.Address(), Name: g.Name, Digest: digests})
+}
+
+func commitDigests(g artifact.Git) (intoto.Digests, error) {
+	hash, err := intoto.DirHash(g.Sum)
+	if err != nil {
+		return nil, fmt.Errorf("commit %s of %s: %w", g.Commit, g.Repository, err)
+	}
+	return intoto.Digests{"gitCommit": g.Commit, "dirHash": hash}, nil
+}
+
 // commitOf finds the commit in a package URL of GitHub's.
 var commitOf = regexp.MustCompile(`^pkg:github/[^@?#]+@([0-9a-f]{40})$`)
 
 // embedded enters what a module brought with it. What has no hash of its own
-// has none here: its bytes are among those of the module.
+// has none here: its bytes are among those of the module. A package of Elm that the
+// interface was compiled with has those of its commit.
 func (all resolution) embedded(r artifact.Record) error {
+	commits := map[string]artifact.Git{}
+	if r.UI != nil {
+		for _, g := range r.UI.Commits {
+			commits[g.Name] = g
+		}
+	}
 	for _, e := range r.Embedded {
 		resource := intoto.Resource{URI: e.PURL, Name: e.Name + "@" + e.Version, Digest: intoto.Digests{}}
+		if g, ok := commits[resource.Name]; ok && e.Evidence == artifact.ByCompiler {
+			var err error
+			if resource.Digest, err = commitDigests(g); err != nil {
+				return err
+			}
+		}
 		if e.Integrity != "" {
 			hash, err := intoto.SHA512(e.Integrity)
 			if err != nil {

@@ -65,11 +65,13 @@ func sample() artifact.Record {
 	sealed, sealedToolkit := module1("example.org/Beacon", "v1.2.1-0.palisade.1", false), module1("example.org/toolkit/v2", "v2.0.2-0.palisade.1", false)
 	main, dependency := artifact.Module{Path: upstream.Path, Version: upstream.Version, Zip: upstream.Zip, Replace: &sealed}, artifact.Module{Path: toolkit.Path, Version: toolkit.Version, Zip: toolkit.Zip, Replace: &sealedToolkit}
 	fork := module1("example.org/fork", "v0.3.0", true)
+	commit := artifact.Git{Name: "example.org/Beacon@v1.2.0", Repository: "https://git.example.org/beacon", Commit: "89abcdef0123456789abcdef0123456789abcdef", Sum: h1Of("tree"), Tag: "v1.2.0", SignedBy: "ssh:SHA256:x"}
+	lamp := artifact.Git{Name: "lights/lamp@1.0.0", Repository: "https://git.example.org/lights/lamp", Commit: "456789abcdef0123456789abcdef0123456789ab", Sum: h1Of("lamp")}
 	return artifact.Record{
 		Name: "beacon-1.2.0-palisade.1.linux-amd64.tar.gz", Size: 4711, Digest: digestOf("archive"),
 		Component: "beacon", Version: "1.2.0-palisade.1", UpstreamVersion: "1.2.0",
 		Platform: artifact.Platform{OS: "linux", Arch: "amd64"}, Variant: "hardened",
-		Recipe: digestOf("recipe"), Epoch: 1700000000, Source: upstream, Revision: upstream.Sum,
+		Recipe: digestOf("recipe"), Epoch: 1700000000, Source: upstream, Git: &commit, Revision: upstream.Sum,
 		Patched: []artifact.Patched{{
 			From: upstream, To: sealed,
 			Patches: []artifact.PatchFile{{Name: "beacon/v1.2.0/0002-second-in-name.patch", Digest: digestOf("patch 2")}, {Name: "beacon/v1.2.0/0001-first-in-name.patch", Digest: digestOf("patch 1")}},
@@ -81,6 +83,7 @@ func sample() artifact.Record {
 		UI: &artifact.UI{
 			Kind: "pnpm", Origin: upstream, Note: "built here",
 			Packages: []artifact.Package{{Name: "@scope/chart", Version: "2.0.0", Integrity: integrityOf("chart")}, {Name: "vite", Version: "7.1.0", Integrity: integrityOf("vite")}},
+			Commits:  []artifact.Git{lamp},
 			Host:     []artifact.File{{Name: "/lib64/ld-linux-x86-64.so.2", Mode: "0755", Size: 3, Digest: digestOf("ld")}},
 			Report:   &artifact.Sandbox{Hermetic: true, Namespaces: []string{"mnt", "net"}},
 		},
@@ -88,6 +91,7 @@ func sample() artifact.Record {
 			{PURL: "pkg:github/someone/glyphs@0123456789abcdef0123456789abcdef01234567", Name: "someone/glyphs", Version: "0123456789abcdef0123456789abcdef01234567", Evidence: artifact.Stated, Note: "they are its files", Files: []string{"web/glyphs.css"}, In: upstream.Path, Requires: []string{"pkg:npm/popper@1.14.7"}},
 			{PURL: "pkg:npm/%40scope/chart@2.0.0", Name: "@scope/chart", Version: "2.0.0", Integrity: integrityOf("chart"), Evidence: artifact.ByBundler, In: upstream.Path},
 			{PURL: "pkg:npm/popper@1.14.7", Name: "popper", Version: "1.14.7", Evidence: artifact.Stated, Note: "the file names it", Files: []string{"web/bundle.js"}, In: upstream.Path},
+			{PURL: "pkg:elm/lights/lamp@1.0.0", Name: "lights/lamp", Version: "1.0.0", Evidence: artifact.ByCompiler, In: upstream.Path},
 		},
 		Toolchains: []artifact.Tool{
 			{Name: "go", Version: "1.26.8", Package: "golang.org/toolchain@v0.0.1-go1.26.8.linux-amd64", Hash: h1Of("go"), Zip: pointer(digestOf("zip of go"))},
@@ -123,7 +127,7 @@ func sample() artifact.Record {
 func vanilla() artifact.Record {
 	r := sample()
 	r.Name, r.Version, r.Variant, r.Digest = "beacon-1.2.0-vanilla.linux-amd64.tar.gz", "1.2.0-vanilla", "vanilla", digestOf("vanilla archive")
-	r.Patched, r.UI, r.Embedded, r.Toolchains, r.Documents = nil, nil, nil, r.Toolchains[:1], nil
+	r.Git, r.Patched, r.UI, r.Embedded, r.Toolchains, r.Documents = nil, nil, nil, nil, r.Toolchains[:1], nil
 	r.Build.Sandbox = artifact.Sandbox{Reason: "user namespaces are refused <here>"}
 	r.Binaries = []artifact.Binary{{Name: "beacon", Digest: digestOf("vanilla beacon"), Main: r.Source, Modules: []artifact.Module{module1("example.org/clock", "v0.9.0", false)}}}
 	r.Members = []artifact.File{{Name: "beacon-1.2.0-vanilla.linux-amd64/beacon", Digest: digestOf("vanilla beacon")}}

@@ -132,7 +132,7 @@ func sandboxesOf(r artifact.Record) (map[string]Sandbox, error) {
 	said := map[string]Sandbox{compiler: sandboxOf(r.Build.Sandbox)}
 	switch {
 	case r.UI == nil || r.UI.Kind == "bundle": // nothing ran
-	case r.UI.Kind != "pnpm":
+	case r.UI.Kind != "pnpm" && r.UI.Kind != "elm":
 		return nil, fmt.Errorf("no way to make a web interface is called %.40q", r.UI.Kind)
 	case r.UI.Report == nil:
 		return nil, fmt.Errorf("the web interface was built, and its sandbox said nothing: build again")

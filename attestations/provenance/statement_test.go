@@ -126,6 +126,10 @@ var notSaid = map[string]string{
 	"Binaries.Modules.Zip?":   "likewise",
 	"Binaries.Main.Zip?":      "likewise",
 	"UpstreamVersion":         "the source's version says it",
+	"Git.Tag":                 "the recipe names it",
+	"Git.SignedBy":            "the recipe names who may have",
+	"UI.Commits.Tag":          "likewise",
+	"UI.Commits.SignedBy":     "likewise",
 	"Revision":                "it is in the command",
 	"Timing":                  "it is particular to one execution",
 	"Timing.Name":             "likewise",
@@ -276,7 +280,7 @@ func TestStatementRefuses(t *testing.T) {
 		{"embedded under another name than it was installed by", func(r *artifact.Record, _ *Builder, _ *Run) { r.Embedded[1].Name = "chart" }, "both"},
 		{"embedded from two modules", func(r *artifact.Record, _ *Builder, _ *Run) {
 			r.Embedded = append(r.Embedded, r.Embedded[0])
-			r.Embedded[3].In = "example.org/clock"
+			r.Embedded[len(r.Embedded)-1].In = "example.org/clock"
 		}, "twice"},
 		{"toolchain without hash", func(r *artifact.Record, _ *Builder, _ *Run) { r.Toolchains[0].Hash = "" }, "toolchain go"},
 		{"no Go", func(r *artifact.Record, _ *Builder, _ *Run) { r.Toolchains = r.Toolchains[1:] }, "Go toolchain"},

@@ -131,9 +131,9 @@ func (c *checker) packages() error {
 }
 
 // wasRead reports whether a package's own source was at hand: it then has a
-// checksum, a verification code or the hash of a Go module.
+// checksum, a verification code or the hash of a Go module or a git commit.
 func wasRead(p *v2_3.Package) bool {
-	return len(p.PackageChecksums) > 0 || p.FilesAnalyzed || referenced(p, refGoH1) != ""
+	return len(p.PackageChecksums) > 0 || p.FilesAnalyzed || referenced(p, refGoH1)+referenced(p, refGitH1) != ""
 }
 
 // addressed is a name and an address in parentheses.
@@ -157,7 +157,7 @@ func (c *checker) references(p *v2_3.Package) error {
 	for _, r := range p.PackageExternalReferences {
 		known := r.Category == common.CategoryPackageManager && r.RefType == common.TypePackageManagerPURL ||
 			r.Category == common.CategorySecurity && r.RefType == common.TypeSecurityCPE23Type && cpeForm.MatchString(r.Locator) ||
-			r.Category == common.CategoryOther && r.RefType == refGoH1 && h1Form.MatchString(r.Locator) ||
+			r.Category == common.CategoryOther && (r.RefType == refGoH1 || r.RefType == refGitH1) && h1Form.MatchString(r.Locator) ||
 			r.Category == common.CategoryOther && r.RefType == refNPMIntegrity && integrityForm.MatchString(r.Locator)
 		if !known {
 			return fmt.Errorf("its reference %.40q %.40q %.120q is not one of ours", r.Category, r.RefType, r.Locator)

@@ -128,7 +128,7 @@ func (b *builder) addRoot() error {
 	if r.Source.Zip != nil {
 		source += ", zip file " + r.Source.Zip.String()
 	}
-	address, _, err := goZip(r.Source.Path, r.Source.Version)
+	address, _, err := b.zipOf(r.Source)
 	if err != nil {
 		return fault("source: %v", err)
 	}

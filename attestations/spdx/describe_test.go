@@ -252,6 +252,45 @@ func TestDescribeEmbeddedInBoth(t *testing.T) {
 	}
 }
 
+// What was made of a git commit is had there, and has the commit's hash: the
+// component's module, and a package of Elm that the interface was compiled with.
+func TestDescribeCommits(t *testing.T) {
+	const purl = "pkg:elm/lights/lamp@1.0.0"
+	in := sample()
+	source := artifact.Git{Name: beacon + "@v1.2.0", Repository: "https://git.example.org/beacon", Commit: strings.Repeat("01", 20), Sum: "h1:" + strings.Repeat("A", 43) + "="}
+	lamp := artifact.Git{Name: "lights/lamp@1.0.0", Repository: "https://git.example.org/lamp", Commit: strings.Repeat("23", 20), Sum: "h1:" + strings.Repeat("B", 42) + "A="}
+	in.Record.Git = &source
+	ui := *in.Record.UI
+	ui.Kind, ui.Commits = "elm", []artifact.Git{lamp}
+	in.Record.UI = &ui
+	in.Record.Embedded = append(in.Record.Embedded, artifact.Embedded{PURL: purl, Name: "lights/lamp", Version: "1.0.0", Evidence: artifact.ByCompiler, In: beacon})
+	in.Packages[purl] = Package{Licence: "BSD-3-Clause", Copyright: []string{"Copyright (c) the lamp"}}
+	d, err := Describe(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]artifact.Git{beacon + " v1.2.0": source, "lights/lamp 1.0.0": lamp} {
+		i := slices.IndexFunc(d.doc.Packages, func(p *v2_3.Package) bool { return p.PackageName+" "+p.PackageVersion == name })
+		if i < 0 {
+			t.Fatalf("%s is not there", name)
+		}
+		p := d.doc.Packages[i]
+		if p.PackageDownloadLocation != want.Address() || referenced(p, refGitH1) != want.Sum || !strings.Contains(p.PackageSourceInfo, want.Commit) || strings.Contains(p.PackageComment, "was not read") {
+			t.Errorf("%s is had from %s, by %q, %q, %q", name, p.PackageDownloadLocation, referenced(p, refGitH1), p.PackageSourceInfo, p.PackageComment)
+		}
+	}
+	if got := related(d, "Interface-beacon-web-interface-1.2.0-palisade.1", common.TypeRelationshipContains); !slices.Contains(got, "lights/lamp 1.0.0") {
+		t.Errorf("the interface contains %q", got)
+	}
+	if !strings.Contains(d.doc.Packages[0].PackageSourceInfo, source.Address()) {
+		t.Errorf("the artifact is %q", d.doc.Packages[0].PackageSourceInfo)
+	}
+	in.Record.UI = nil
+	if _, err := Describe(in); !errors.Is(err, ErrInput) {
+		t.Errorf("without an interface: %v", err)
+	}
+}
+
 // Of a package whose own source was not read nobody knows that it holds no
 // notice; what it is under, and where it is had, is what the recipe names.
 func TestDescribeUnread(t *testing.T) {

@@ -18,6 +18,7 @@ import (
 // evidence says in words how it is known that a package is in a binary.
 var evidence = map[artifact.Evidence]string{
 	artifact.ByBundler:  "Evidence: the bundler named it as a source of what it wrote",
+	artifact.ByCompiler: "Evidence: definitions of it are in what the compiler of the web interface wrote",
 	artifact.ByIdentity: "Evidence: files of the source are this package's, byte for byte",
 	artifact.Stated:     "Evidence: stated in the recipe",
 }
@@ -191,11 +192,12 @@ func (b *builder) addEmbedded() error {
 			return fault("package %s is embedded twice: build again", e.PURL)
 		}
 		known[e.PURL] = true
-		if e.Evidence == artifact.ByBundler && ui == nil {
-			return fault("package %s was named by a bundler, but the record names no web interface: build again", e.PURL)
+		observed := e.Evidence == artifact.ByBundler || e.Evidence == artifact.ByCompiler
+		if observed && ui == nil {
+			return fault("package %s was seen in a web interface, but the record names no web interface: build again", e.PURL)
 		}
 		ofUI, ofModule := b.interfaceFiles(e)
-		inUI := e.Evidence == artifact.ByBundler || len(ofUI) > 0
+		inUI := observed || len(ofUI) > 0
 		var inModule, withUI []*binary
 		if len(ofModule) > 0 || !inUI {
 			inModule = b.holders(e.In, ofModule)
@@ -261,12 +263,25 @@ func (b *builder) addPackage(e artifact.Embedded) (*v2_3.Package, error) {
 	if len(e.Files) > 0 && !slices.ContainsFunc(e.Files, func(f string) bool { return !pictures[strings.ToLower(path.Ext(f))] }) {
 		made.PrimaryPackagePurpose = "OTHER"
 	}
-	return made, b.describeNPM(made, read, purl, e.Name, e.Integrity)
+	return made, b.describeNPM(made, read, purl, e.Name, e.Integrity, b.commit(e))
+}
+
+// commit is the one that an embedded package was compiled from, nil if it is not
+// known.
+func (b *builder) commit(e artifact.Embedded) *artifact.Git {
+	if e.Evidence == artifact.ByCompiler {
+		for _, g := range b.in.Record.UI.Commits {
+			if g.Name == e.Name+"@"+e.Version {
+				return &g
+			}
+		}
+	}
+	return nil
 }
 
 // describeNPM says whose made is and where it is had. Integrity is empty for
-// what is in no npm registry.
-func (b *builder) describeNPM(made *v2_3.Package, read Package, purl packageurl.PackageURL, name, integrity string) error {
+// what is in no npm registry; commit is nil for what was fetched from no repository.
+func (b *builder) describeNPM(made *v2_3.Package, read Package, purl packageurl.PackageURL, name, integrity string, commit *artifact.Git) error {
 	var err error
 	if purl.Type == packageurl.TypeNPM && purl.Namespace == "" {
 		purl.Namespace, purl.Name = split(name)
@@ -276,6 +291,12 @@ func (b *builder) describeNPM(made *v2_3.Package, read Package, purl packageurl.
 	}
 	if made.PackageHomePage = read.Homepage; !webAddress(read.Homepage) {
 		made.PackageHomePage = packageHome(purl)
+	}
+	if commit != nil {
+		made.PackageDownloadLocation = commit.Address()
+		made.PackageSourceInfo = fmt.Sprintf("Package %s %s, commit %s of %s, %s.", name, purl.Version, commit.Commit, commit.Repository, commit.Sum)
+		made.PackageExternalReferences = append(made.PackageExternalReferences, reference(common.CategoryOther, refGitH1, commit.Sum))
+		return nil
 	}
 	if integrity == "" {
 		made.PackageDownloadLocation = elsewhere(purl)

@@ -16,6 +16,7 @@ import (
 const (
 	refGoH1         = "goModuleH1"
 	refNPMIntegrity = "npmIntegrity"
+	refGitH1        = "gitArchiveH1" // of what "git archive" gives of a commit
 )
 
 func reference(category, kind, locator string) *v2_3.PackageExternalReference {

@@ -301,7 +301,7 @@ func (d digest) String() string {
 
 // hashTypes are external references that hold a hash of the whole content
 // which no SPDX checksum can.
-var hashTypes = map[string]string{refGoH1: "h1", refNPMIntegrity: "integrity"}
+var hashTypes = map[string]string{refGoH1: "h1", refNPMIntegrity: "integrity", refGitH1: "h1"}
 
 // ofFiles is the name that a verification code goes by among hashes: it is the
 // SHA-1 of the SHA-1s of a package's files (7.9).

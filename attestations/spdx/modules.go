@@ -169,7 +169,7 @@ func (b *builder) addUpstream(m artifact.Module, purpose string) (*v2_3.Package,
 		}
 		return made, nil
 	}
-	address, name, err := goZip(m.Path, m.Version)
+	address, name, err := b.zipOf(m)
 	if err != nil {
 		return nil, fault("module %s %s: %v: build again", m.Path, m.Version, err)
 	}
@@ -183,12 +183,34 @@ func (b *builder) addUpstream(m artifact.Module, purpose string) (*v2_3.Package,
 	made.PackageDownloadLocation, made.PackageFileName = address, name
 	made.PackageSourceInfo = fmt.Sprintf("Module %s at %s, %s, %s.", m.Path, m.Version, m.Sum, address)
 	made.PackageExternalReferences = append(made.PackageExternalReferences, reference(common.CategoryOther, refGoH1, m.Sum))
+	if g := b.madeOf(m); g != nil {
+		made.PackageSourceInfo = fmt.Sprintf("Module %s at %s, %s, made of commit %s, %s.", m.Path, m.Version, m.Sum, address, g.Sum)
+		made.PackageExternalReferences = append(made.PackageExternalReferences, reference(common.CategoryOther, refGitH1, g.Sum))
+	}
 	made.PrimaryPackagePurpose = purpose
 	if purpose == "LIBRARY" && m.Path == b.in.Record.Source.Path {
 		made.PrimaryPackagePurpose = "APPLICATION"
 	}
 	made.Annotations = b.properties(name, archiveFile)
 	return made, nil
+}
+
+// zipOf is where a module's zip file is had, and what it is called: no proxy is
+// asked for one that was made of a commit.
+func (b *builder) zipOf(m artifact.Module) (address, name string, err error) {
+	address, name, err = goZip(m.Path, m.Version)
+	if g := b.madeOf(m); g != nil {
+		address = g.Address()
+	}
+	return address, name, err
+}
+
+// madeOf is the commit that m was made of, nil for a module that was fetched.
+func (b *builder) madeOf(m artifact.Module) *artifact.Git {
+	if r := b.in.Record; m.Path == r.Source.Path && m.Version == r.Source.Version {
+		return r.Git
+	}
+	return nil
 }
 
 func (b *builder) isTool(purl string) bool {
@@ -267,7 +289,7 @@ func (b *builder) addTool(t artifact.Tool) (*v2_3.Package, error) {
 	made.PrimaryPackagePurpose = "APPLICATION"
 	path, version := splitVersion(t.Package)
 	if !strings.HasPrefix(t.Hash, "h1:") {
-		return made, b.describeNPM(made, read, packageurl.PackageURL{Type: packageurl.TypeNPM, Name: path, Version: version}, path, t.Hash)
+		return made, b.describeNPM(made, read, packageurl.PackageURL{Type: packageurl.TypeNPM, Name: path, Version: version}, path, t.Hash, nil)
 	}
 	if t.Zip == nil {
 		return nil, fault("toolchain %s has no digest of its zip file: build again", t.Package)

@@ -198,8 +198,18 @@ func (b bom) embedded(r artifact.Record, _ insideOf) error {
 		}
 		references[purl] = all
 	}
+	commits := map[string]string{} // hashes of what was compiled, by name and version
+	if r.UI != nil {
+		for _, g := range r.UI.Commits {
+			commits[g.Name] = g.Sum
+		}
+	}
 	for _, e := range r.Embedded {
-		if all := references[e.PURL]; all == nil || e.Integrity != "" && !slices.Contains(all, e.Integrity) {
+		hash := e.Integrity
+		if e.Evidence == artifact.ByCompiler {
+			hash = commits[e.Name+"@"+e.Version]
+		}
+		if all := references[e.PURL]; all == nil || hash != "" && !slices.Contains(all, hash) {
 			return fmt.Errorf("it lacks the package %.300q, or has it with another hash", e.PURL)
 		}
 	}

@@ -218,7 +218,8 @@ func TestListedTwice(t *testing.T) {
 // What a binary holds beside modules is in the bill of materials, with its hash.
 func TestEmbedded(t *testing.T) {
 	var b bom
-	text := `{"packages":[{"SPDXID":"root"},{"SPDXID":"a","externalRefs":[{"referenceType":"purl","referenceLocator":"pkg:npm/a@1"},{"referenceType":"npmIntegrity","referenceLocator":"sha512-a"}]}]}`
+	text := `{"packages":[{"SPDXID":"root"},{"SPDXID":"a","externalRefs":[{"referenceType":"purl","referenceLocator":"pkg:npm/a@1"},{"referenceType":"npmIntegrity","referenceLocator":"sha512-a"}]},` +
+		`{"SPDXID":"b","externalRefs":[{"referenceType":"purl","referenceLocator":"pkg:elm/b/b@1"},{"referenceType":"gitArchiveH1","referenceLocator":"h1:b"}]}]}`
 	if err := json.Unmarshal([]byte(text), &b); err != nil {
 		t.Fatal(err)
 	}
@@ -231,8 +232,11 @@ func TestEmbedded(t *testing.T) {
 		{artifact.Embedded{PURL: "pkg:npm/a@1", Integrity: "sha512-b"}, false},
 		{artifact.Embedded{PURL: "pkg:npm/a@2"}, false},
 		{artifact.Embedded{PURL: "sha512-a"}, false},
+		{artifact.Embedded{PURL: "pkg:elm/b/b@1", Name: "b/b", Version: "1", Evidence: artifact.ByCompiler}, true},
+		{artifact.Embedded{PURL: "pkg:npm/a@1", Name: "b/b", Version: "1", Evidence: artifact.ByCompiler}, false}, // which has not that commit's hash
 	} {
-		if err := b.embedded(artifact.Record{Embedded: []artifact.Embedded{tt.e}}, insideOf{}); (err == nil) != tt.ok {
+		ui := &artifact.UI{Commits: []artifact.Git{{Name: "b/b@1", Sum: "h1:b"}}}
+		if err := b.embedded(artifact.Record{UI: ui, Embedded: []artifact.Embedded{tt.e}}, insideOf{}); (err == nil) != tt.ok {
 			t.Errorf("%+v: %v", tt.e, err)
 		}
 	}
