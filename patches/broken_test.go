@@ -55,7 +55,7 @@ func TestLoadBroken(t *testing.T) {
 	fsys["m/v1.0.0/upstream-tests"] = &fstest.MapFile{Data: []byte(". TestF holds f to a\n")}
 	s, err := Load(fsys, "m", "v1.0.0")
 	want := []BrokenTest{{".", "TestF", "holds f to a"}}
-	if err != nil || !slices.Equal(s.Broken, want) || !slices.Equal(s.For("vanilla").Broken, want) {
+	if err != nil || !slices.Equal(s.Broken, want) || !slices.Equal(s.For("vanilla", "").Broken, want) {
 		t.Errorf("got %+v, %v", s, err)
 	}
 	fsys["m/v1.0.0/upstream-tests"].Data = []byte("TestF\n")

@@ -2,6 +2,7 @@ package patches
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -23,6 +24,7 @@ type Header struct {
 	Forwarded   string   // upstream status
 	DropWhen    string   // what must be true for the patch to go
 	Variants    []string // that get the patch, in the order of Variants
+	Interface   string   // the one kind of web interface with which they do; any if empty
 }
 
 // Summary is the first line of the description.
@@ -32,6 +34,12 @@ func (h Header) Summary() string {
 }
 
 var fieldNames = []string{"Description", "Forwarded", "Drop-When", "Variants"}
+
+// interfaceField is the one field that a header may lack.
+const interfaceField = "Interface"
+
+// interfaceForm is a kind of web interface, as a recipe's ui names it.
+var interfaceForm = regexp.MustCompile(`^[a-z]+$`)
 
 // parseHeader reads the fields that stand before the first diff of the patch
 // data and returns the number of lines before that diff.
@@ -78,8 +86,8 @@ func parseHeader(name string, data []byte) (Header, int, error) {
 		key, value, ok := strings.Cut(line, ":")
 		value = strings.TrimSpace(value)
 		switch {
-		case !ok || !slices.Contains(fieldNames, key):
-			return Header{}, 0, malformed(name, n, "unknown header field %q: want one of %s", key, strings.Join(fieldNames, ", "))
+		case !ok || key != interfaceField && !slices.Contains(fieldNames, key):
+			return Header{}, 0, malformed(name, n, "unknown header field %q: want one of %s, %s", key, strings.Join(fieldNames, ", "), interfaceField)
 		case values[key] != nil:
 			return Header{}, 0, malformed(name, n, "header field %s is there twice", key)
 		case value == "":
@@ -103,7 +111,12 @@ func newHeader(name string, values map[string][]string) (Header, error) {
 	if err != nil {
 		return Header{}, malformed(name, 1, "header field Variants: %v", err)
 	}
+	kind := strings.Join(values[interfaceField], "\n")
+	if kind != "" && !interfaceForm.MatchString(kind) {
+		return Header{}, malformed(name, 1, "header field %s: %q is not a kind of web interface", interfaceField, kind)
+	}
 	return Header{
+		Interface:   kind,
 		Description: strings.Join(values["Description"], "\n"),
 		Forwarded:   strings.Join(values["Forwarded"], "\n"),
 		DropWhen:    strings.Join(values["Drop-When"], "\n"),

@@ -27,7 +27,8 @@
 // change. Files keep their modes and a new file is 100644, for a module zip
 // carries no run bits.
 //
-// The header has fields after Debian's DEP-3, each exactly once, in any order.
+// The header has fields after Debian's DEP-3, each exactly once, in any order, and
+// the last only where it says something.
 // A line that begins with a space continues the field above it; a line of
 // space and full stop is an empty line.
 //
@@ -36,9 +37,11 @@
 //	Forwarded: upstream status: a URL, or no or not-needed and the reason
 //	Drop-When: what must be true for the patch to go
 //	Variants: hardened, vanilla
+//	Interface: bundle
 //
 // Variants names the variants of a component that get the patch; hardened is
-// always among them.
+// always among them. Interface is the one kind of web interface, as a recipe's ui
+// names it, that the patch is there for: with any other they do not get it.
 //
 // # Upstream's tests
 //
@@ -180,11 +183,12 @@ func All(fsys fs.FS) ([]Series, error) {
 	return all, nil
 }
 
-// For is the part of s that the variant gets, in the same order.
-func (s Series) For(variant string) Series {
+// For is the part of s that the variant gets with a web interface of that kind, "" for
+// none, in the same order.
+func (s Series) For(variant, kind string) Series {
 	some := Series{Module: s.Module, Version: s.Version, Broken: s.Broken}
 	for _, p := range s.Patches {
-		if slices.Contains(p.Header.Variants, variant) {
+		if slices.Contains(p.Header.Variants, variant) && (p.Header.Interface == "" || p.Header.Interface == kind) {
 			some.Patches = append(some.Patches, p)
 		}
 	}

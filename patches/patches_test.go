@@ -71,9 +71,27 @@ Drop-When: upstream does
 		t.Errorf("header is %+v", h)
 	}
 	for variant, want := range map[string]int{"hardened": 2, "vanilla": 1, "fips": 0} {
-		some := s.For(variant)
+		some := s.For(variant, "")
 		if len(some.Patches) != want || some.Module != "m" || some.Version != "v1.0.0" {
 			t.Errorf("for %s the series is %+v", variant, some)
+		}
+	}
+}
+
+// A patch that is there for one kind of web interface comes with no other.
+func TestLoadInterface(t *testing.T) {
+	s, err := Load(series("Interface: bundle\n"+header+oneDiff), "m", "v1.0.0")
+	if err != nil || s.Patches[0].Header.Interface != "bundle" {
+		t.Fatalf("got %+v, %v", s, err)
+	}
+	for kind, want := range map[string]int{"bundle": 1, "elm": 0, "": 0} {
+		if got := len(s.For("hardened", kind).Patches); got != want {
+			t.Errorf("with %q there are %d patches, want %d", kind, got, want)
+		}
+	}
+	for _, field := range []string{"Interface: \n", "Interface: Bundle\n", "Interface: bundle, elm\n", "Interface: bundle\nInterface: elm\n"} {
+		if _, err := Load(series(field+header+oneDiff), "m", "v1.0.0"); !errors.Is(err, ErrMalformed) {
+			t.Errorf("%q: %v", field, err)
 		}
 	}
 }

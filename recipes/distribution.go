@@ -33,9 +33,10 @@ type Distribution struct {
 
 // Toolchains pins every program that runs in a build.
 type Toolchains struct {
-	Go   []GoToolchain   `yaml:"go"`
-	Node []NodeToolchain `yaml:"node"`
-	Pnpm []PnpmToolchain `yaml:"pnpm"`
+	Go   []GoToolchain      `yaml:"go"`
+	Node []ProgramToolchain `yaml:"node"`
+	Pnpm []PnpmToolchain    `yaml:"pnpm"`
+	Elm  []ProgramToolchain `yaml:"elm"`
 }
 
 // A GoToolchain is golang.org/toolchain at one version: for each platform
@@ -45,15 +46,15 @@ type GoToolchain struct {
 	Hosts   map[artifact.Platform]string `yaml:"hosts"`
 }
 
-// A NodeToolchain is Node at one version: for each platform that builds, an
-// npm package.
-type NodeToolchain struct {
-	Version string                            `yaml:"version"`
-	Hosts   map[artifact.Platform]NodePackage `yaml:"hosts"`
+// A ProgramToolchain is a program at one version, Node or Elm's compiler: for
+// each platform that builds, an npm package of that version.
+type ProgramToolchain struct {
+	Version string                               `yaml:"version"`
+	Hosts   map[artifact.Platform]ProgramPackage `yaml:"hosts"`
 }
 
-// A NodePackage is an npm package that holds Node.
-type NodePackage struct {
+// A ProgramPackage is an npm package that holds a program.
+type ProgramPackage struct {
 	Package   string `yaml:"package"`
 	Integrity string `yaml:"integrity"`
 }
@@ -70,8 +71,13 @@ func (t *Toolchains) FindGo(version string) (GoToolchain, bool) {
 }
 
 // FindNode returns the pinned Node of that version.
-func (t *Toolchains) FindNode(version string) (NodeToolchain, bool) {
-	return find(t.Node, func(n NodeToolchain) bool { return n.Version == version })
+func (t *Toolchains) FindNode(version string) (ProgramToolchain, bool) {
+	return find(t.Node, func(n ProgramToolchain) bool { return n.Version == version })
+}
+
+// FindElm returns the pinned compiler of Elm of that version.
+func (t *Toolchains) FindElm(version string) (ProgramToolchain, bool) {
+	return find(t.Elm, func(e ProgramToolchain) bool { return e.Version == version })
 }
 
 // FindPnpm returns the pinned pnpm of that version.
@@ -118,10 +124,12 @@ func LoadDistribution(fsys fs.FS) (*Distribution, error) {
 			}
 		}
 	}
-	for _, n := range d.Toolchains.Node {
-		for p, pkg := range n.Hosts {
-			if pkg.Package == "" || !strings.HasPrefix(pkg.Integrity, "sha512-") {
-				return nil, fmt.Errorf("%w: distribution.yaml: node %s for %s: package and its sha512 are needed", ErrInvalid, n.Version, p)
+	for name, versions := range map[string][]ProgramToolchain{"node": d.Toolchains.Node, "elm": d.Toolchains.Elm} {
+		for _, n := range versions {
+			for p, pkg := range n.Hosts {
+				if pkg.Package == "" || !strings.HasPrefix(pkg.Integrity, "sha512-") {
+					return nil, fmt.Errorf("%w: distribution.yaml: %s %s for %s: package and its sha512 are needed", ErrInvalid, name, n.Version, p)
+				}
 			}
 		}
 	}

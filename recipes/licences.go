@@ -21,6 +21,7 @@ type Licence struct {
 	Is   string   `yaml:"is"`   // an SPDX licence expression
 	Why  string   `yaml:"why"`  // what it is known from, in a sentence
 	Text []string `yaml:"text"` // files of the package that hold its text, or of the recipe's folder if they begin with "licences/"
+	UI   string   `yaml:"ui"`   // the one kind of web interface with which this has to be stated; any if empty
 }
 
 var (
@@ -78,6 +79,9 @@ func validateLicences(all []Licence, dir fs.FS) error {
 		}
 		if !ValidLicence(l.Is) {
 			return fmt.Errorf("licence of %s: %q is not an SPDX licence expression", l.Of, l.Is)
+		}
+		if l.UI != "" && (dir == nil || !slices.Contains(kinds, l.UI)) {
+			return fmt.Errorf("licence of %s: ui %q is no kind of web interface that a recipe has", l.Of, l.UI)
 		}
 		for k, name := range l.Text {
 			if !fs.ValidPath(name) || name == "." || slices.Contains(l.Text[:k], name) {

@@ -121,8 +121,8 @@ func TestLoadRefuses(t *testing.T) {
 		{"no platforms", bell, "platforms: [linux/amd64]", "", "platforms is empty"},
 		{"platform malformed", bell, "[linux/amd64]", "[Linux]", "recipe.yaml:"},
 		{"platform unknown", bell, "[linux/amd64]", "[plan9/amd64]", "platform plan9/amd64 is not one of the distribution's"},
-		{"ui of neither kind", clock, "ui:\n  pnpm:\n    dir: web/ui\n    script: ui.mjs\n    node: 24.21.0\n    pnpm: 10.28.0\n", "ui: {}\n", "exactly one of pnpm and bundle"},
-		{"ui of both kinds", bell, "    version: v0.31.1\n", "    version: v0.31.1\n  pnpm: {dir: ., script: tools.go, node: 24.21.0, pnpm: 10.28.0}\n", "exactly one of pnpm and bundle"},
+		{"ui of neither kind", clock, "ui:\n  pnpm:\n    dir: web/ui\n    script: ui.mjs\n    node: 24.21.0\n    pnpm: 10.28.0\n", "ui: {}\n", "ui describes none of pnpm, bundle, elm"},
+		{"ui of both kinds", bell, "    version: v0.31.1\n", "    version: v0.31.1\n  pnpm: {dir: ., script: tools.go, node: 24.21.0, pnpm: 10.28.0}\n", "ui describes pnpm and bundle: from has to say which of them is taken"},
 		{"ui leads out", clock, "dir: web/ui", "dir: ../ui", `dir "../ui"`},
 		{"script is a path", clock, "script: ui.mjs", "script: web/ui.mjs", `script "web/ui.mjs" is not a plain path`},
 		{"script is the folder", clock, "script: ui.mjs", "script: .", `script "." is not a file`},
@@ -247,7 +247,7 @@ func TestNames(t *testing.T) {
 	fsys := good(t)
 	fsys["testdata/x.txtar"] = &fstest.MapFile{}
 	names, err := Names(fsys)
-	if err != nil || strings.Join(names, " ") != "bell clock" {
+	if err != nil || strings.Join(names, " ") != "bell clock drum" {
 		t.Errorf("got %q, %v", names, err)
 	}
 }

@@ -10,9 +10,12 @@
 //	go.mod        a module that requires upstream at its version; "toolchain"
 //	go.sum        pins Go; go.sum locks all it links
 //	tools.go      imports the commands, so that ordinary tools keep go.mod
-//	patched.sum   the hashes of the sealed modules, in go.sum's format
-//	ui.mjs        (ui: pnpm) builds the web interface
+//	patched.sum   the hashes of the sealed modules, in go.sum's format;
+//	              patched.elm.sum where the interface is taken from Elm
+//	ui.mjs        (ui: pnpm, ui: elm) builds the web interface
 //	ui.sum        (ui: bundle) the hash of the module that holds it
+//	elm.yaml      (ui: elm) the packages of Elm that it is compiled with
+//	*.asc, *.pub  whose signatures of a tag of git are believed
 //	licences/     the texts of licences that recipe.yaml states
 //	triage.yaml   answers to known vulnerabilities, see Triage
 //
@@ -50,6 +53,7 @@ type Recipe struct {
 	Version     string              `yaml:"version"`     // upstream's release, "3.15.0"
 	Revision    int                 `yaml:"revision"`    // ours of that release, from 1
 	Commit      string              `yaml:"commit"`      // upstream's git commit, where it is known
+	Git         *Git                `yaml:"git"`         // where upstream's source is fetched, if not from the module proxy
 	Released    time.Time           `yaml:"released"`    // SOURCE_DATE_EPOCH of everything made
 	Binaries    []Binary            `yaml:"binaries"`
 	Tags        []string            `yaml:"tags"` // Go build tags
@@ -62,7 +66,7 @@ type Recipe struct {
 	Platforms   []artifact.Platform `yaml:"platforms"`
 
 	Lock    Lock            `yaml:"-"` // go.mod and go.sum
-	Patched Sums            `yaml:"-"` // patched.sum
+	Patched Sums            `yaml:"-"` // patched.sum, see PatchedName
 	Digest  artifact.Digest `yaml:"-"` // of every file of the folder but the triage
 	Dir     fs.FS           `yaml:"-"` // the folder
 }
@@ -81,29 +85,6 @@ type Member struct {
 	Own  string `yaml:"own"`  // a file of the recipe's folder
 	As   string `yaml:"as"`   // file name in the archive; that of Own, or of From, if empty
 	Only string `yaml:"only"` // the one operating system whose archives carry it; all if empty
-}
-
-// UI says how the web interface that is embedded comes to be. Exactly one of
-// its fields is set.
-type UI struct {
-	Pnpm   *Pnpm   `yaml:"pnpm"`
-	Bundle *Bundle `yaml:"bundle"`
-}
-
-// Pnpm builds the interface from the component's own source.
-type Pnpm struct {
-	Dir    string `yaml:"dir"`    // where pnpm-lock.yaml lies, below the module's root
-	Script string `yaml:"script"` // a file of the recipe, run by Node in Dir
-	Node   string `yaml:"node"`   // version
-	Pnpm   string `yaml:"pnpm"`   // version
-}
-
-// Bundle takes the interface, built, from another module version, whose hash
-// is in ui.sum.
-type Bundle struct {
-	Module  string `yaml:"module"`
-	Version string `yaml:"version"`
-	Sum     string `yaml:"-"`
 }
 
 // Variants are the ways in which every component can be built: hardened with
@@ -154,7 +135,7 @@ func Load(fsys fs.FS, d *Distribution, name string) (*Recipe, error) {
 		return nil, fmt.Errorf("recipe %s: %w", name, err)
 	}
 	r.Licences = append(r.Licences, d.Licences...)
-	for _, step := range []func(*Distribution) error{r.loadLock, r.loadUI, r.Validate, r.digestFolder} {
+	for _, step := range []func(*Distribution) error{r.loadLock, r.loadGit, r.loadUI, r.loadPatched, r.Validate, r.digestFolder, r.choose} {
 		if err := step(d); err != nil {
 			return nil, fmt.Errorf("recipe %s: %w", name, err)
 		}
@@ -171,34 +152,29 @@ func (r *Recipe) loadLock(*Distribution) error {
 	if err != nil {
 		return err
 	}
-	if r.Lock, err = ParseLock(r.Module, goMod, goSum); err != nil {
-		return err
-	}
-	patched, err := readFile(r.Dir, "patched.sum")
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	r.Patched, err = ParseSums("patched.sum", patched)
+	r.Lock, err = ParseLock(r.Module, goMod, goSum)
 	return err
 }
 
-func (r *Recipe) loadUI(*Distribution) error {
-	if r.UI == nil || r.UI.Bundle == nil {
-		return nil
+// PatchedName is the file of r's folder that holds the hashes of its sealed modules.
+// A recipe that describes its interface in more ways than one has a file for each
+// that it may be taken from.
+func (r *Recipe) PatchedName() string {
+	if r.UI.Kind() == ElmUI {
+		return elmPatched
 	}
-	data, err := readFile(r.Dir, "ui.sum")
-	if err != nil {
+	return "patched.sum"
+}
+
+const elmPatched = "patched.elm.sum"
+
+func (r *Recipe) loadPatched(*Distribution) error {
+	patched, err := readFile(r.Dir, r.PatchedName())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	sums, err := ParseSums("ui.sum", data)
-	if err != nil {
-		return err
-	}
-	b := r.UI.Bundle
-	if b.Sum = sums[module.Version{Path: b.Module, Version: b.Version}]; b.Sum == "" {
-		return fmt.Errorf("%w: ui.sum has no hash of %s@%s", ErrInvalid, b.Module, b.Version)
-	}
-	return nil
+	r.Patched, err = ParseSums(r.PatchedName(), patched)
+	return err
 }
 
 // digestFolder is the digest of "digest  name" lines over every file of the
@@ -240,13 +216,11 @@ func (r *Recipe) needs(name string) bool {
 	switch name {
 	case "recipe.yaml", "go.mod", "go.sum", "tools.go", "patched.sum", TriageName:
 		return true
-	case "ui.sum":
-		return r.UI != nil && r.UI.Bundle != nil
 	}
 	if strings.HasPrefix(name, LicenceDir) {
 		return slices.ContainsFunc(r.Licences, func(l Licence) bool { return slices.Contains(l.Text, name) })
 	}
-	return r.UI != nil && r.UI.Pnpm != nil && name == r.UI.Pnpm.Script
+	return slices.Contains(r.Git.files(), name) || r.UI.needs(name)
 }
 
 var (
@@ -278,7 +252,7 @@ func (r *Recipe) Validate(d *Distribution) error {
 		return bad("binaries is empty")
 	case len(r.Platforms) == 0:
 		return bad("platforms is empty")
-	case r.Lock.Sums[module.Version{Path: r.Module, Version: r.Lock.Upstream}] == "":
+	case r.Git == nil && r.Lock.Sums[module.Version{Path: r.Module, Version: r.Lock.Upstream}] == "": // of a commit's, mage lock finds it out
 		return fmt.Errorf("%w: go.sum has no hash of %s@%s", ErrInvalid, r.Module, r.Lock.Upstream)
 	case r.Lock.Upstream != r.ModuleVersion(r.Version):
 		return bad("version %s is module version %s, but go.mod requires %s", r.Version, r.ModuleVersion(r.Version), r.Lock.Upstream)
@@ -356,33 +330,6 @@ func (r *Recipe) validateArchive(bad func(string, ...any) error) error {
 		}
 		if info, err := fs.Stat(r.Dir, m.Own); err != nil || !info.Mode().IsRegular() {
 			return bad("archive member %q is not a file of this recipe", m.Own)
-		}
-	}
-	return nil
-}
-
-func (r *Recipe) validateUI(d *Distribution, bad func(string, ...any) error) error {
-	if _, ok := d.Toolchains.FindGo(r.Lock.Go); !ok {
-		return bad("go.mod asks for Go %s, which distribution.yaml does not pin", r.Lock.Go)
-	}
-	if r.UI == nil {
-		return nil
-	}
-	if (r.UI.Pnpm == nil) == (r.UI.Bundle == nil) {
-		return bad("ui needs exactly one of pnpm and bundle")
-	}
-	if p := r.UI.Pnpm; p != nil {
-		if !fs.ValidPath(p.Dir) || p.Script != path.Base(p.Script) {
-			return bad("ui.pnpm: dir %q or script %q is not a plain path", p.Dir, p.Script)
-		}
-		if info, err := fs.Stat(r.Dir, p.Script); err != nil || !info.Mode().IsRegular() {
-			return bad("ui.pnpm: script %q is not a file of this recipe", p.Script)
-		}
-		if _, ok := d.Toolchains.FindNode(p.Node); !ok {
-			return bad("ui.pnpm: node %q is not pinned by distribution.yaml", p.Node)
-		}
-		if _, ok := d.Toolchains.FindPnpm(p.Pnpm); !ok {
-			return bad("ui.pnpm: pnpm %q is not pinned by distribution.yaml", p.Pnpm)
 		}
 	}
 	return nil

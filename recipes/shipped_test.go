@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"golang.org/x/mod/module"
 
@@ -104,10 +105,52 @@ func TestShippedTools(t *testing.T) {
 	}
 }
 
+// otherwise is every shipped recipe that describes its interface in more ways than
+// one, as it is with the one that it does not take.
+func otherwise(t *testing.T, d *Distribution) []*Recipe {
+	t.Helper()
+	fsys := fstest.MapFS{}
+	err := fs.WalkDir(os.DirFS("."), ".", func(name string, e fs.DirEntry, err error) error {
+		if err == nil && !e.IsDir() {
+			data, err := os.ReadFile(name)
+			fsys[name] = &fstest.MapFile{Data: data, Mode: 0o644}
+			return err
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const taken = "\n  from: bundle\n"
+	var all []*Recipe
+	names, err := Names(fsys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		file := name + "/recipe.yaml"
+		if text := string(fsys[file].Data); strings.Contains(text, taken) {
+			fsys[file].Data = []byte(strings.Replace(text, taken, "\n  from: elm\n", 1))
+			r, err := Load(fsys, d, name)
+			if err != nil {
+				t.Error(err)
+				continue
+			}
+			all = append(all, r)
+		}
+	}
+	if len(all) != 1 || all[0].Name != "alertmanager" || len(all[0].UI.Elm.Packages) != 15 {
+		t.Errorf("from Elm there are %+v", all)
+	}
+	return all
+}
+
 // patched.sum holds the sealed versions that recipe and patches imply, with
-// their go.mod, and no other: neither one too few nor a leftover.
+// their go.mod, and no other: neither one too few nor a leftover. So does the file
+// of the interface that a recipe does not take.
 func TestShippedPatched(t *testing.T) {
 	d, all := shipped(t)
+	all = append(all, otherwise(t, d)...)
 	for _, r := range all {
 		var want []string
 		for _, v := range Variants() {
@@ -121,7 +164,7 @@ func TestShippedPatched(t *testing.T) {
 					if len(s.Patches) == 0 {
 						t.Errorf("%s names patches of %s, which has none", r.Name, m)
 					}
-					changed = changed || len(s.For(v).Patches) > 0
+					changed = changed || len(s.For(v, r.UI.Kind()).Patches) > 0
 				}
 				if !changed {
 					continue
@@ -140,7 +183,7 @@ func TestShippedPatched(t *testing.T) {
 		slices.Sort(got)
 		slices.Sort(want)
 		if !slices.Equal(got, want) {
-			t.Errorf("%s/patched.sum holds\n\t%s\nwant\n\t%s\nmage lock %s writes it", r.Name, strings.Join(got, "\n\t"), strings.Join(want, "\n\t"), r.Name)
+			t.Errorf("%s/%s holds\n\t%s\nwant\n\t%s\nmage lock %s writes it", r.Name, r.PatchedName(), strings.Join(got, "\n\t"), strings.Join(want, "\n\t"), r.Name)
 		}
 	}
 }

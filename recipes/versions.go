@@ -20,7 +20,9 @@ func (r *Recipe) FullVersion(d *Distribution, variant string) string {
 
 // SealedVersion is the version of module m once it was changed for variant:
 // a pre-release of the patch version after m's, so that it sorts between the
-// two, "v0.315.1-0.palisade.1".
+// two, "v0.315.1-0.palisade.1". Upstream's module has ".elm" behind that where its
+// web interface is compiled from Elm: a recipe that can also take another one
+// seals two modules, of which neither is to be taken for the other.
 func (r *Recipe) SealedVersion(d *Distribution, m module.Version, variant string) (string, error) {
 	canonical := strings.SplitN(strings.TrimPrefix(semver.Canonical(m.Version), "v"), "-", 2)[0]
 	var major, minor, patch int
@@ -31,7 +33,11 @@ func (r *Recipe) SealedVersion(d *Distribution, m module.Version, variant string
 	if variant != "hardened" {
 		suffix = variant
 	}
-	return fmt.Sprintf("v%d.%d.%d-0.%s.%d", major, minor, patch+1, suffix, r.Revision), nil
+	version := fmt.Sprintf("v%d.%d.%d-0.%s.%d", major, minor, patch+1, suffix, r.Revision)
+	if m.Path == r.Module && r.UI.Kind() == ElmUI {
+		version += "." + ElmUI
+	}
+	return version, nil
 }
 
 // StampedRevision is what --version calls the revision: upstream's commit

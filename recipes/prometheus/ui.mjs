@@ -94,45 +94,6 @@ async function step(upstream, work) {
   await work();
 }
 
-// observer is a plugin that changes nothing and, once the bundler knows what it
-// is about to write below to, hands over what that is made of:
-//
-//   modules  every module that it read: its id, below the workspace where it is
-//            a file; whether and with how many bytes of script it is written;
-//            the ids that it imports
-//   files    what is written: a chunk of modules, or an asset and its sources
-//
-// Package magefiles/internal/webui tells by it which packages are embedded.
-function observer(dir, to, hand) {
-  const workspace = process.cwd();
-  const place = (id) => (path.isAbsolute(id) ? path.relative(workspace, id) : id);
-  return {
-    name: "observer",
-    enforce: "post",
-    generateBundle: {
-      order: "post",
-      handler(_, bundle) {
-        const written = new Map(), files = [];
-        for (const out of Object.values(bundle)) {
-          const chunk = out.type === "chunk";
-          const from = chunk ? [] : out.originalFileNames.map((name) => place(path.resolve(workspace, dir, name)));
-          files.push({ name: `${to}/${out.fileName}`, chunk, from });
-          for (const [id, module] of chunk ? Object.entries(out.modules) : []) {
-            written.set(id, (written.get(id) ?? 0) + module.renderedLength);
-          }
-        }
-        // The bundler's own runtime is written and is no module that it read.
-        const modules = [...new Set([...this.getModuleIds(), ...written.keys()])].map((id) => {
-          const { importedIds = [], dynamicallyImportedIds = [] } = this.getModuleInfo(id) ?? {};
-          const imports = [...importedIds, ...dynamicallyImportedIds].map(place);
-          return { id: place(id), bundled: written.has(id), bytes: written.get(id) ?? 0, imports };
-        });
-        hand({ modules, files });
-      },
-    },
-  };
-}
-
 const report = process.argv[2];
 if (!report) refuse("its argument is missing: the file for what the bundler says");
 
@@ -175,6 +136,7 @@ await step("tsc6 --module commonjs --moduleResolution node --target es5 --outDir
 await step("tsc && vite build", async () => {
   run(mantine, tsc);
   // What vite's command does, in this process, with one plugin more.
+  const { observer } = await import("./observer.mjs");
   const { build } = await import(pathToFileURL(createRequire(path.resolve(mantine, "package.json")).resolve("vite")));
   let said;
   const plugin = observer(mantine, "static/mantine-ui", (it) => { said = it; });

@@ -104,6 +104,9 @@ func source(r artifact.Record, rec *recipes.Recipe) error {
 	if here := locked(rec, module.Version{Path: rec.Module, Version: rec.Lock.Upstream}); plain(r.Source) != here {
 		return fmt.Errorf("upstream's module is %+v, here it is %+v", plain(r.Source), here)
 	}
+	if (r.Git == nil) != (rec.Git == nil) || r.Git != nil && !isOf(*r.Git, *rec.Git) {
+		return fmt.Errorf("upstream's source is the commit %+v, here it is %+v", r.Git, rec.Git)
+	}
 	return nil
 }
 
@@ -120,7 +123,7 @@ func changed(r artifact.Record, rec *recipes.Recipe, d *recipes.Distribution, se
 			if err != nil {
 				return err
 			}
-			for _, p := range s.For(r.Variant).Patches {
+			for _, p := range s.For(r.Variant, rec.UI.Kind()).Patches {
 				applied = append(applied, artifact.PatchFile{Name: p.Name, Digest: p.Digest})
 			}
 		}
@@ -152,22 +155,39 @@ func changed(r artifact.Record, rec *recipes.Recipe, d *recipes.Distribution, se
 
 // webInterface holds where the web interface comes from against the recipe.
 func webInterface(r artifact.Record, rec *recipes.Recipe) error {
-	switch {
-	case (r.UI == nil) != (rec.UI == nil):
+	if (r.UI == nil) != (rec.UI == nil) {
 		return fmt.Errorf("it has a web interface: %t, and here: %t", r.UI != nil, rec.UI != nil)
-	case rec.UI == nil:
+	}
+	if rec.UI == nil {
 		return nil
-	case rec.UI.Bundle != nil:
-		b := rec.UI.Bundle
-		if here := (artifact.Module{Path: b.Module, Version: b.Version, Sum: b.Sum}); r.UI.Kind != "bundle" || plain(r.UI.Origin) != here {
-			return fmt.Errorf("its web interface was made by %.40q of %+v, here it is taken out of %+v", r.UI.Kind, plain(r.UI.Origin), here)
-		}
-	default:
-		if here := locked(rec, module.Version{Path: rec.Module, Version: rec.Lock.Upstream}); r.UI.Kind != "pnpm" || plain(r.UI.Origin) != here {
-			return fmt.Errorf("its web interface was made by %.40q of %+v, here by pnpm of %+v", r.UI.Kind, plain(r.UI.Origin), here)
+	}
+	here := locked(rec, module.Version{Path: rec.Module, Version: rec.Lock.Upstream})
+	if b := rec.UI.Bundle; b != nil {
+		here = artifact.Module{Path: b.Module, Version: b.Version, Sum: b.Sum}
+	}
+	if r.UI.Kind != rec.UI.Kind() || plain(r.UI.Origin) != here {
+		return fmt.Errorf("its web interface was made by %.40q of %+v, here by %s of %+v", r.UI.Kind, plain(r.UI.Origin), rec.UI.Kind(), here)
+	}
+	var wanted []recipes.Git
+	if rec.UI.Elm != nil {
+		for _, p := range rec.UI.Elm.Packages {
+			wanted = append(wanted, p.Git)
 		}
 	}
+	if !slices.EqualFunc(r.UI.Commits, wanted, isOf) {
+		return fmt.Errorf("its web interface was made with the packages %.600v, here with %.600v", r.UI.Commits, wanted)
+	}
 	return nil
+}
+
+// isOf reports whether a commit is the one that a recipe names. Which of the signers
+// that the recipe names signed its tag is known to who fetched it.
+func isOf(said artifact.Git, g recipes.Git) bool {
+	if (said.SignedBy != "") != (len(g.Signers) > 0) {
+		return false
+	}
+	said.SignedBy = ""
+	return said == artifact.Git{Name: g.Name, Repository: g.Repository, Commit: g.Commit, Sum: g.Hash, Tag: g.Tag}
 }
 
 // toolchains holds what ran against the pins, for one of the platforms that they
@@ -189,15 +209,13 @@ func toolchains(r artifact.Record, rec *recipes.Recipe, d *recipes.Distribution)
 // pinned are the tools that a recipe needs, by name.
 func pinned(rec *recipes.Recipe, box *toolchain.Box) ([]artifact.Tool, error) {
 	golang, err := box.PinnedGo(rec.Lock.Go)
-	if err != nil || rec.UI == nil || rec.UI.Pnpm == nil {
-		return []artifact.Tool{golang}, err
-	}
-	node, err := box.PinnedNode(rec.UI.Pnpm.Node)
 	if err != nil {
 		return nil, err
 	}
-	pnpm, err := box.PinnedPnpm(rec.UI.Pnpm.Pnpm)
-	return []artifact.Tool{golang, node, pnpm}, err
+	tools, err := box.Pinned(rec.UI)
+	tools = append(tools, golang)
+	slices.SortFunc(tools, func(a, b artifact.Tool) int { return strings.Compare(a.Name, b.Name) })
+	return tools, err
 }
 
 // compiled holds how the compiler ran, and what every binary says of itself,

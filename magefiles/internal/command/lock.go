@@ -43,7 +43,7 @@ func Lock(ctx context.Context, component string) error {
 			continue
 		}
 		if err := writeLock(filepath.Join(s.config.Root, "recipes", r.Name), map[string][]byte{
-			"go.mod": lock.GoMod, "go.sum": lock.GoSum, "patched.sum": lock.Patched.Encode(),
+			"go.mod": lock.GoMod, "go.sum": lock.GoSum, r.PatchedName(): lock.Patched.Encode(),
 		}); err != nil {
 			return fmt.Errorf("writing the lock of %s: %w", r.Name, err)
 		}

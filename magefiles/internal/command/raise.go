@@ -186,7 +186,7 @@ func (w *raiser) run(ctx context.Context, to update.Version) error {
 	if len(patched) == 0 {
 		patched = nil
 	}
-	if err := w.put(w.name("go.mod"), lock.GoMod, w.name("go.sum"), lock.GoSum, w.name("patched.sum"), patched); err != nil {
+	if err := w.put(w.name("go.mod"), lock.GoMod, w.name("go.sum"), lock.GoSum, w.name(r.PatchedName()), patched); err != nil {
 		return err
 	}
 	return w.compare(ctx)

@@ -125,7 +125,7 @@ func buildThere(ctx context.Context, cfg *config.Config, steps []reproduce.Step,
 // elsewhere is another place than this one, for the same program.
 func elsewhere(cfg *config.Config, dir string) (reproduce.Elsewhere, error) {
 	self, err := os.Executable()
-	return reproduce.Elsewhere{Dir: dir, Self: self, Cache: cfg.Cache, Fetch: cfg.Fetch, Registry: cfg.Registry, Stderr: os.Stderr}, err
+	return reproduce.Elsewhere{Dir: dir, Self: self, Cache: cfg.Cache, Fetch: cfg.Fetch, Registry: cfg.Registry, GitMirror: cfg.GitMirror, Stderr: os.Stderr}, err
 }
 
 // printVariations says what differed between two builds, and what could not.

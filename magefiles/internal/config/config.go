@@ -15,6 +15,9 @@
 //	GOPROXY, GOSUMDB      as the go command reads them; the checksum database
 //	                      cannot be switched off
 //	npm_config_registry   as npm reads it
+//	PALISADE_GIT_MIRROR   a folder or an address of git repositories that is asked
+//	                      first, laid out by name: MIRROR/github.com/elm/core.git
+//	                      (default: each repository is asked itself)
 //	HTTP(S)_PROXY, NO_PROXY, SSL_CERT_FILE, SSL_CERT_DIR
 //	                      for fetching, and for registries of images
 //	DOCKER_CONFIG, DOCKER_AUTH_CONFIG, REGISTRY_AUTH_FILE
@@ -72,6 +75,7 @@ type Config struct {
 	Memory     int64             // bytes of the machine, 0 if unknown
 	Go         string            // path of the go command, used only to fetch the pinned one
 	Registry   string            // of npm packages
+	GitMirror  string            // of git repositories, an absolute folder or an address; "" for none
 	VulnDB     string            // where known vulnerabilities are looked for, "" for where the Go project keeps them
 	Fetch      []string          // environment of the commands that fetch, without what those set themselves
 	Env        []string          // environment of other commands: this one, without what only signing may know
@@ -98,11 +102,13 @@ func Load() (*Config, error) {
 		Memory:   totalMemory(),
 		Registry: firstSet("npm_config_registry", "NPM_CONFIG_REGISTRY"),
 		VulnDB:   os.Getenv("PALISADE_VULNDB"),
-		Fetch:    only(os.Environ(), fetching),
-		Env:      without(os.Environ(), secrets),
-		Terminal: os.Getenv("TERM") != "dumb" && os.Getenv("CI") == "",
-		Run:      workflowRun(),
-		Signing:  loadSigning(),
+
+		GitMirror: os.Getenv("PALISADE_GIT_MIRROR"),
+		Fetch:     only(os.Environ(), fetching),
+		Env:       without(os.Environ(), secrets),
+		Terminal:  os.Getenv("TERM") != "dumb" && os.Getenv("CI") == "",
+		Run:       workflowRun(),
+		Signing:   loadSigning(),
 	}
 	if c.Registry == "" {
 		c.Registry = defaultRegistry
@@ -120,7 +126,11 @@ func Load() (*Config, error) {
 	if c.Release = os.Getenv("PALISADE_RELEASE"); c.Release == "" {
 		c.Release = filepath.Join(root, "release")
 	}
-	for _, p := range []*string{&c.Cache, &c.Dist, &c.Release} {
+	folders := []*string{&c.Cache, &c.Dist, &c.Release}
+	if c.GitMirror != "" && !strings.Contains(c.GitMirror, "://") {
+		folders = append(folders, &c.GitMirror)
+	}
+	for _, p := range folders {
 		if *p, err = filepath.Abs(*p); err != nil {
 			return nil, err
 		}

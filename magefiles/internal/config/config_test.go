@@ -28,7 +28,7 @@ func checkout(t *testing.T) (root, home string) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{
-		"PALISADE_CACHE", "PALISADE_DIST", "PALISADE_RELEASE", "PALISADE_VULNDB", "BUILDKIT_HOST", "BUILDKIT_TLS_DIR", "BUILDKIT_TLS_SERVER_NAME", "GOPROXY", "GOSUMDB", "npm_config_registry", "NPM_CONFIG_REGISTRY",
+		"PALISADE_CACHE", "PALISADE_DIST", "PALISADE_RELEASE", "PALISADE_VULNDB", "PALISADE_GIT_MIRROR", "BUILDKIT_HOST", "BUILDKIT_TLS_DIR", "BUILDKIT_TLS_SERVER_NAME", "GOPROXY", "GOSUMDB", "npm_config_registry", "NPM_CONFIG_REGISTRY",
 		"XDG_CACHE_HOME", "XDG_CONFIG_HOME", "TERM", "CI", "PALISADE_KEY", "COSIGN_PASSWORD", "PALISADE_SIGNING_CONFIG", "PALISADE_TRUSTED_ROOT",
 		"PALISADE_TOKEN_FILE", "SIGSTORE_ID_TOKEN", "ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
 		"GITHUB_ACTIONS", "GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_RUN_ID", "GITHUB_RUN_ATTEMPT",
@@ -76,6 +76,8 @@ func TestOverrides(t *testing.T) {
 		{"PALISADE_RELEASE", "../out", func(c *Config) any { return c.Release }, func(root string) any { return filepath.Join(root, "patches", "out") }},
 		{"PALISADE_DIST", "../out", func(c *Config) any { return c.Dist }, func(root string) any { return filepath.Join(root, "patches", "out") }},
 		{"PALISADE_VULNDB", "http://localhost/vulndb", func(c *Config) any { return c.VulnDB }, func(string) any { return "http://localhost/vulndb" }},
+		{"PALISADE_GIT_MIRROR", "https://localhost/git", func(c *Config) any { return c.GitMirror }, func(string) any { return "https://localhost/git" }},
+		{"PALISADE_GIT_MIRROR", "../git", func(c *Config) any { return c.GitMirror }, func(root string) any { return filepath.Join(root, "patches", "git") }},
 		{"npm_config_registry", "http://localhost/npm", func(c *Config) any { return c.Registry }, func(string) any { return "http://localhost/npm" }},
 		{"NPM_CONFIG_REGISTRY", "http://localhost/NPM", func(c *Config) any { return c.Registry }, func(string) any { return "http://localhost/NPM" }},
 		{"XDG_CACHE_HOME", "/another", func(c *Config) any { return c.Cache }, func(string) any {

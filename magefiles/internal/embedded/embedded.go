@@ -10,7 +10,6 @@ package embedded
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -23,8 +22,10 @@ import (
 	"golang.org/x/mod/module"
 
 	"palisade/attestations/artifact"
+	"palisade/magefiles/internal/elm"
 	"palisade/magefiles/internal/modules"
 	"palisade/magefiles/internal/npm"
+	"palisade/magefiles/internal/webui"
 	"palisade/recipes"
 )
 
@@ -205,25 +206,13 @@ func (t *tree) sameElm(file string) error {
 // elmPackages is what an application's elm.json names, but for its tests', as
 // purls.
 func elmPackages(data []byte) ([]string, error) {
-	var application struct {
-		Type         string
-		Dependencies struct{ Direct, Indirect map[string]string }
-	}
-	if err := json.Unmarshal(data, &application); err != nil {
+	named, err := elm.Application(data)
+	if err != nil {
 		return nil, err
 	}
-	if application.Type != "application" {
-		return nil, fmt.Errorf("it is of type %q, not application", application.Type)
-	}
 	var purls []string
-	for _, list := range []map[string]string{application.Dependencies.Direct, application.Dependencies.Indirect} {
-		for name, version := range list {
-			author, short, ok := strings.Cut(name, "/")
-			if !ok {
-				return nil, fmt.Errorf("package %q is not author/name", name)
-			}
-			purls = append(purls, packageurl.NewPackageURL(packageurl.TypeElm, author, short, version, nil, "").ToString())
-		}
+	for name, version := range named {
+		purls = append(purls, webui.ElmPURL(elm.Package{Name: name, Version: version}))
 	}
 	slices.Sort(purls)
 	return purls, nil

@@ -188,8 +188,8 @@ func TestFindRefuses(t *testing.T) {
 		"elm.json names another":   {"it names pkg:elm/elm/core@1.0.1: add", elm(`"elm/core": "1.0.0"`, `"elm/core": "1.0.1"`)},
 		"elm.json names less":      {"does not name pkg:elm/ada/date@3.2.0: take", elm(`"ada/date": "3.2.0"`, ``)},
 		"elm.json of a package":    {`of type "package"`, elm(`"application"`, `"package"`)},
-		"elm.json of nobody":       {"not author/name", elm(`"elm/core"`, `"core"`)},
-		"elm.json is none":         {"invalid character", func(b *bench) { b.ui["elm.json"] = "0.19.1" }},
+		"elm.json of nobody":       {"package \"core\" at version", elm(`"elm/core"`, `"core"`)},
+		"elm.json is none":         {"malformed package or application of Elm", func(b *bench) { b.ui["elm.json"] = "0.19.1" }},
 		"a file named twice":       {"named twice", func(b *bench) { b.recipe.Bundled[6].Files["data/list"] = "" }},
 	} {
 		t.Run(name, func(t *testing.T) {

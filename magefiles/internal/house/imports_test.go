@@ -110,6 +110,8 @@ var rules = []rule{
 	{packages: "magefiles/internal/release", imports: []string{"attestations/artifact", "magefiles/internal/checkout", "magefiles/internal/handover"}},
 	// Release notes are made of values alone.
 	{packages: "magefiles/internal/notes", imports: []string{"attestations/artifact", "attestations/page", "attestations/spdx", "attestations/vex"}, never: []string{"os/exec", "plugin"}},
+	// What Elm's compiler reads and wrote is read, and the compiler is run by others.
+	{packages: "magefiles/internal/elm", std: true, never: []string{"os/exec"}},
 	// What a pipeline's files say is for tests to read.
 	{packages: "magefiles/internal/workflows"},
 	{packages: "magefiles/internal/audit", imports: []string{"attestations/artifact", "magefiles/internal/child"}},
@@ -122,7 +124,7 @@ var rules = []rule{
 // one way is the compiler's to refuse.
 var below = slices.Clip([]string{
 	"attestations/artifact", "patches", "recipes",
-	"magefiles/internal/archive", "magefiles/internal/checkout", "magefiles/internal/child", "magefiles/internal/dist", "magefiles/internal/embedded", "magefiles/internal/gobuild", "magefiles/internal/goprogram", "magefiles/internal/image",
+	"magefiles/internal/archive", "magefiles/internal/checkout", "magefiles/internal/child", "magefiles/internal/dist", "magefiles/internal/elm", "magefiles/internal/embedded", "magefiles/internal/gitsource", "magefiles/internal/gobuild", "magefiles/internal/goprogram", "magefiles/internal/image",
 	"magefiles/internal/licences", "magefiles/internal/lint", "magefiles/internal/modules", "magefiles/internal/npm", "magefiles/internal/patchtest", "magefiles/internal/repro", "magefiles/internal/sandbox",
 	"magefiles/internal/source", "magefiles/internal/store", "magefiles/internal/surroundings",
 	"magefiles/internal/toolchain", "magefiles/internal/webui",

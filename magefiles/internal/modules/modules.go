@@ -1,7 +1,7 @@
 // Package modules fetches Go modules and hands over only what it has checked:
 // every zip file was confirmed by the checksum database when it arrived, is
 // held against the committed go.sum, and is held against it again before each
-// use. Fetching runs the go command and nothing that it fetched.
+// use. One that is made of a git commit (Given) is held against go.sum alone. Fetching runs the go command and nothing that it fetched.
 //
 // Modules live in a module cache of the tool's own, in the go command's
 // layout, which locks itself against other processes.
@@ -56,7 +56,8 @@ type Client struct {
 	Go    string   // path of the go command that fetches
 	Env   []string // its environment, but for what this package sets
 	Store *store.Store
-	CPUs  int // processors that checking may use
+	CPUs  int    // processors that checking may use
+	Given *Given // a module that is fetched from no proxy; nil for none
 }
 
 // Cache is the module cache's directory.
@@ -232,9 +233,9 @@ func (c *Client) environment(ctx context.Context, dir string) ([]string, error) 
 	if set.GOSUMDB == "off" {
 		return nil, fmt.Errorf("%w: the checksum database is switched off (go env GOSUMDB); run go env -u GOSUMDB", ErrFetch)
 	}
-	return append(slices.Clone(c.Env),
+	return append(append(slices.Clone(c.Env), c.Given.environment(set.GOPROXY)...),
 		"GOENV=off", "GOTOOLCHAIN=local", "GOWORK=off", "GOFLAGS=-mod=mod", "GOVCS=*:off",
-		"GOPROXY="+set.GOPROXY, "GOSUMDB="+set.GOSUMDB,
+		"GOSUMDB="+set.GOSUMDB,
 		// Nowhere to count what it does: it would leave a process behind that writes there.
 		"XDG_CONFIG_HOME="+os.DevNull,
 		"GOPATH="+c.Store.Dir("gopath"), "GOMODCACHE="+c.Cache(), "GOCACHE="+c.Store.Dir("go-build"),

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/mod/sumdb/dirhash"
 
 	"palisade/attestations/artifact"
+	"palisade/magefiles/internal/elm"
 	"palisade/magefiles/internal/gobuild"
 	"palisade/magefiles/internal/sandbox"
 	"palisade/magefiles/internal/source"
@@ -22,30 +23,38 @@ import (
 // interfaces makes web interfaces, once for each set of inputs.
 type interfaces struct{ pipeline *Pipeline }
 
-// Inputs is the script and the toolchains, or the bundle.
+// Inputs is the script, the toolchains and the packages of Elm, or the bundle.
 func (i *interfaces) Inputs(r *recipes.Recipe) ([]string, error) {
+	kind := r.UI.Kind()
 	if b := r.UI.Bundle; b != nil {
-		return []string{"bundle", b.Module, b.Version, b.Sum}, nil
+		return []string{kind, b.Module, b.Version, b.Sum}, nil
 	}
-	node, pnpm, err := i.tools(r.UI.Pnpm)
+	tools, err := i.tools(r)
 	if err != nil {
 		return nil, err
 	}
-	script, err := fs.ReadFile(r.Dir, r.UI.Pnpm.Script)
+	dir, script := r.UI.Script()
+	text, err := fs.ReadFile(r.Dir, script)
 	if err != nil {
 		return nil, err
 	}
 	// What was made without a sandbox is never taken where one is there or asked for.
 	sandboxed := fmt.Sprint(i.pipeline.Config.Hermetic, sandbox.Available() == nil)
-	return []string{"pnpm", r.UI.Pnpm.Dir, string(script), node.Hash, pnpm.Hash, sandboxed}, nil
+	inputs := []string{kind, dir, string(text), string(webui.Observer), sandboxed}
+	for _, t := range tools {
+		inputs = append(inputs, t.Hash)
+	}
+	if r.UI.Elm != nil {
+		for _, p := range r.UI.Elm.Packages {
+			inputs = append(inputs, p.Name, p.Repository, p.Commit, p.Hash, p.Tag)
+		}
+	}
+	return inputs, nil
 }
 
-func (i *interfaces) tools(p *recipes.Pnpm) (node, pnpm artifact.Tool, err error) {
-	if node, err = i.pipeline.box.PinnedNode(p.Node); err != nil {
-		return
-	}
-	pnpm, err = i.pipeline.box.PinnedPnpm(p.Pnpm)
-	return
+// tools is what runs to make r's interface, by name; nothing where none is made.
+func (i *interfaces) tools(r *recipes.Recipe) ([]artifact.Tool, error) {
+	return i.pipeline.box.Pinned(r.UI)
 }
 
 // Make makes the interface of t's recipe out of the patched source at dir. It
@@ -61,11 +70,15 @@ func (i *interfaces) Make(ctx context.Context, t source.Tree, dir string, fits f
 	if fits == nil {
 		fits = func(webui.Assets) error { return nil }
 	}
-	share, produce := store.Shared[madeUI], i.pnpm
-	if r.UI.Bundle != nil { // which lies in a module, and is there as soon as from elsewhere
-		share, produce = alone[madeUI], i.bundle
-	} else {
-		sum, err := dirhash.HashDir(filepath.Join(dir, filepath.FromSlash(r.UI.Pnpm.Dir)), "ui", dirhash.Hash1)
+	share, produce := alone[madeUI], i.bundle // which lies in a module, and is there as soon as from elsewhere
+	if r.UI.Pnpm != nil {
+		share, produce = store.Shared[madeUI], i.pnpm
+	} else if r.UI.Elm != nil { // which takes seconds
+		produce = i.elm
+	}
+	if r.UI.Bundle == nil {
+		folder, _ := r.UI.Script()
+		sum, err := dirhash.HashDir(filepath.Join(dir, filepath.FromSlash(folder)), "ui", dirhash.Hash1)
 		if err != nil {
 			return webui.Assets{}, err
 		}
@@ -102,9 +115,9 @@ func (i *interfaces) checkTaken(t source.Tree, dir string, said webui.Assets) er
 	if err != nil {
 		return err
 	}
-	if err := webui.CheckPnpm(webui.PnpmInput{
+	if err := webui.CheckPnpm(webui.PnpmInput{Input: webui.Input{
 		Module: upstream.Artifact(), Source: dir, UI: t.Recipe().UI.Pnpm.Dir, Host: i.pipeline.Config.Host,
-	}, said); err != nil {
+	}}, said); err != nil {
 		return err
 	}
 	// Workers make no interfaces.
@@ -131,22 +144,64 @@ func (i *interfaces) bundle(ctx context.Context, t source.Tree, _, out string) (
 }
 
 func (i *interfaces) pnpm(ctx context.Context, t source.Tree, dir, out string) (webui.Assets, error) {
+	return i.byScript(ctx, t, dir, out, func(in webui.Input, tools map[string]string) (webui.Assets, error) {
+		return webui.Pnpm(ctx, webui.PnpmInput{Input: in, Pnpm: tools["pnpm"]})
+	})
+}
+
+func (i *interfaces) elm(ctx context.Context, t source.Tree, dir, out string) (webui.Assets, error) {
+	packages, err := i.elmPackages(ctx, t.Recipe())
+	if err != nil {
+		return webui.Assets{}, err
+	}
+	return i.byScript(ctx, t, dir, out, func(in webui.Input, tools map[string]string) (webui.Assets, error) {
+		return webui.Elm(ctx, webui.ElmInput{Input: in, Compiler: tools["elm"], Packages: packages})
+	})
+}
+
+// elmPackages fetches every package of Elm that r names, or says which of them are
+// not to be had.
+func (i *interfaces) elmPackages(ctx context.Context, r *recipes.Recipe) ([]webui.ElmPackage, error) {
+	locked := r.UI.Elm.Packages
+	wanted := make([]recipes.Git, len(locked))
+	for n, p := range locked {
+		wanted[n] = p.Git
+	}
+	trees, err := i.pipeline.commits.FetchAll(ctx, wanted)
+	if err != nil {
+		return nil, err
+	}
+	packages := make([]webui.ElmPackage, len(trees))
+	for n, t := range trees {
+		if err := t.Verify(ctx); err != nil {
+			return nil, err
+		}
+		packages[n] = webui.ElmPackage{
+			Package: elm.Package{Name: locked[n].Package, Version: locked[n].Version, Dir: t.Dir}, Commit: t.Artifact(),
+		}
+	}
+	return packages, nil
+}
+
+// byScript makes an interface with a script of the recipe's, for which the tools
+// that the recipe names are unpacked, each in the folder that tools has by name.
+func (i *interfaces) byScript(ctx context.Context, t source.Tree, dir, out string, make func(in webui.Input, tools map[string]string) (webui.Assets, error)) (webui.Assets, error) {
 	p, r := i.pipeline, t.Recipe()
 	if err := p.slots.Acquire(ctx, 1); err != nil {
 		return webui.Assets{}, err
 	}
 	defer p.slots.Release(1)
-	nodeTool, pnpmTool, err := i.tools(r.UI.Pnpm)
+	pinned, err := i.tools(r)
 	if err != nil {
 		return webui.Assets{}, err
 	}
-	node, err := p.box.NPMTool(ctx, nodeTool)
-	if err != nil {
-		return webui.Assets{}, err
-	}
-	pnpm, err := p.box.NPMTool(ctx, pnpmTool)
-	if err != nil {
-		return webui.Assets{}, err
+	tools := map[string]string{}
+	for _, tool := range pinned {
+		unpacked, err := p.box.NPMTool(ctx, tool)
+		if err != nil {
+			return webui.Assets{}, err
+		}
+		tools[tool.Name] = unpacked.Dir
 	}
 	scratch, remove, err := p.store.Temp("webui")
 	if err != nil {
@@ -157,17 +212,17 @@ func (i *interfaces) pnpm(ctx context.Context, t source.Tree, dir, out string) (
 	if err != nil {
 		return webui.Assets{}, err
 	}
-	script := filepath.Join(scratch, r.UI.Pnpm.Script)
-	data, err := fs.ReadFile(r.Dir, r.UI.Pnpm.Script)
+	folder, name := r.UI.Script()
+	script := filepath.Join(scratch, name)
+	data, err := fs.ReadFile(r.Dir, name)
 	if err != nil {
 		return webui.Assets{}, err
 	}
 	if err := os.WriteFile(script, data, 0o644); err != nil {
 		return webui.Assets{}, err
 	}
-	return webui.Pnpm(ctx, webui.PnpmInput{
-		Module: upstream.Artifact(), Source: dir, UI: r.UI.Pnpm.Dir, Script: script,
-		Node: node.Dir, Pnpm: pnpm.Dir, Host: p.Config.Host, NPM: p.box.NPM,
-		Scratch: scratch, Out: out, Epoch: r.Released, Require: p.Config.Hermetic,
-	})
+	return make(webui.Input{
+		Module: upstream.Artifact(), Source: dir, UI: folder, Script: script, Node: tools["node"],
+		Host: p.Config.Host, NPM: p.box.NPM, Scratch: scratch, Out: out, Epoch: r.Released, Require: p.Config.Hermetic,
+	}, tools)
 }

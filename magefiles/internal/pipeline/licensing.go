@@ -226,6 +226,15 @@ func (p *Pipeline) packagesIn(ctx context.Context, l licensed) ([]licences.Subje
 	var all []licences.Subject
 	for _, e := range l.Embedded {
 		subject := licences.Subject{PURL: e.PURL}
+		if g := l.commit(e); g != nil {
+			tree, err := p.commits.Fetch(ctx, *g)
+			if err != nil {
+				return nil, err
+			}
+			if subject.Found, err = p.reader.Dir(ctx, "commit "+tree.Name+" "+tree.Hash, os.DirFS(tree.Dir)); err != nil {
+				return nil, err
+			}
+		}
 		if e.Integrity != "" {
 			pkg := artifact.Package{Name: e.Name, Version: e.Version, Integrity: e.Integrity}
 			var err error
@@ -236,6 +245,21 @@ func (p *Pipeline) packagesIn(ctx context.Context, l licensed) ([]licences.Subje
 		all = append(all, subject)
 	}
 	return all, nil
+}
+
+// commit is the one of git that an embedded package was compiled from, nil if it
+// was not fetched from there.
+func (l licensed) commit(e artifact.Embedded) *recipes.Git {
+	r := l.Source.Tree.Recipe()
+	if e.Evidence != artifact.ByCompiler || r.UI.Kind() != recipes.ElmUI {
+		return nil
+	}
+	for _, p := range r.UI.Elm.Packages {
+		if p.Name == e.Name+"@"+e.Version {
+			return &p.Git
+		}
+	}
+	return nil
 }
 
 // texts keeps the texts in the store, where the archive takes them from.

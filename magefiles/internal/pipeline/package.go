@@ -40,7 +40,7 @@ func (p *Pipeline) key(cell Cell) (store.Key, error) {
 		if err != nil {
 			return store.Key{}, fmt.Errorf("recipe %s: %w", r.Name, err)
 		}
-		for _, patch := range series.For(cell.Variant).Patches {
+		for _, patch := range series.For(cell.Variant, r.UI.Kind()).Patches {
 			inputs = append(inputs, patch.Name, patch.Digest.String())
 		}
 	}
@@ -199,13 +199,18 @@ func (p *Pipeline) record(ctx context.Context, a packed) (artifact.Record, error
 		Patched: []artifact.Patched{}, Toolchains: []artifact.Tool{golang},
 		Build: b.Invocation, Binaries: b.Binaries, Members: a.Members,
 	}
+	if commit := b.Source.Tree.Commit(); commit != nil {
+		git := commit.Artifact()
+		rec.Git = &git
+	}
 	for _, s := range b.Source.Sealed {
 		rec.Patched = append(rec.Patched, s.Artifact())
 	}
-	if r.UI != nil && r.UI.Pnpm != nil {
-		node, pnpm, _ := p.interfaces.tools(r.UI.Pnpm) // key resolved both
-		rec.Toolchains = append(rec.Toolchains, node, pnpm)
+	tools, err := p.interfaces.tools(r)
+	if err != nil {
+		return artifact.Record{}, err
 	}
+	rec.Toolchains = append(rec.Toolchains, tools...)
 	slices.SortFunc(rec.Toolchains, func(x, y artifact.Tool) int { return strings.Compare(x.Name, y.Name) })
 	return rec, nil
 }

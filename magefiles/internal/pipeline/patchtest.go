@@ -75,12 +75,17 @@ func (p *Pipeline) TestPatches(ctx context.Context, m PatchedModule) (report pat
 		return patchtest.Report{}, err
 	}
 	// An interface that pnpm builds is embedded only if a build tag asks for it.
-	if m.recipe.Module == m.Path && m.recipe.UI != nil && m.recipe.UI.Bundle != nil {
+	if kind := m.recipe.UI.Kind(); m.recipe.Module == m.Path && (kind == recipes.BundleUI || kind == recipes.ElmUI) {
 		tree, err := p.fetch(ctx, m.recipe)
 		if err != nil {
 			return patchtest.Report{}, err
 		}
-		ui, err := p.interfaces.Make(ctx, tree, "", nil) // a bundle is not made of the tree
+		upstream, err := tree.Upstream()
+		if err != nil {
+			return patchtest.Report{}, err
+		}
+		// No patch changes what an interface is made of.
+		ui, err := p.interfaces.Make(ctx, tree, upstream.Dir, nil)
 		if err != nil {
 			return patchtest.Report{}, err
 		}
@@ -113,5 +118,5 @@ func (p *Pipeline) TestPatches(ctx context.Context, m PatchedModule) (report pat
 // subject is a module that r has patched.
 func (p *Pipeline) subject(r *recipes.Recipe, m module.Version) (patchtest.Subject, error) {
 	series, err := patches.Load(p.workshop.Patches, recipes.ShortName(m.Path), m.Version)
-	return patchtest.Subject{Module: m, Sum: r.Lock.Sums[m], Series: series}, err
+	return patchtest.Subject{Module: m, Sum: r.Lock.Sums[m], Series: series.For(recipes.Variants()[0], r.UI.Kind())}, err
 }

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/mod/module"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
 
@@ -22,6 +23,7 @@ import (
 	"palisade/magefiles/internal/config"
 	"palisade/magefiles/internal/console"
 	"palisade/magefiles/internal/dist"
+	"palisade/magefiles/internal/gitsource"
 	"palisade/magefiles/internal/gobuild"
 	"palisade/magefiles/internal/licences"
 	"palisade/magefiles/internal/modules"
@@ -53,6 +55,7 @@ type Pipeline struct {
 	store       *store.Store
 	box         *toolchain.Box
 	hostGo      *modules.Client // runs the go command of the host: fetches the pinned one
+	commits     *gitsource.Client
 	workshop    *source.Workshop
 	interfaces  *interfaces
 	compiler    *gobuild.Compiler
@@ -100,6 +103,7 @@ func Open(cfg *config.Config, con *console.Console, plan *Plan) (*Pipeline, erro
 		fresh: fresh, roots: &sync.Map{}, slots: semaphore.NewWeighted(Slots(cfg)),
 		local: semaphore.NewWeighted(shares(cfg)),
 	}
+	p.commits = &gitsource.Client{Git: cfg.Git, Env: cfg.Fetch, Store: s, Mirror: cfg.GitMirror}
 	p.interfaces = &interfaces{pipeline: p}
 	p.witness = &witness{pipeline: p}
 	p.authorities = &authorities{pipeline: p}
@@ -255,10 +259,18 @@ func (p *Pipeline) fetch(ctx context.Context, r *recipes.Recipe) (source.Tree, e
 	if err != nil {
 		return source.Tree{}, err
 	}
-	return source.Fetch(ctx, pinned, r)
+	if r.Git == nil {
+		return source.Fetch(ctx, pinned, r)
+	}
+	commit, err := p.commits.Fetch(ctx, *r.Git)
+	if err != nil {
+		return source.Tree{}, err
+	}
+	return source.FetchCommit(ctx, pinned, r, commit)
 }
 
-// pinned fetches with the Go that the recipe pins.
+// pinned fetches with the Go that the recipe pins, and is given upstream's module
+// where the recipe has it made of a commit.
 func (p *Pipeline) pinned(ctx context.Context, r *recipes.Recipe) (*modules.Client, error) {
 	golang, err := p.box.Go(ctx, r.Lock.Go)
 	if err != nil {
@@ -267,6 +279,16 @@ func (p *Pipeline) pinned(ctx context.Context, r *recipes.Recipe) (*modules.Clie
 	p.roots.Store(r.Lock.Go, golang.Dir)
 	client := *p.hostGo
 	client.Go = filepath.Join(golang.Dir, "bin", "go")
+	if r.Git != nil {
+		commit, err := p.commits.Fetch(ctx, *r.Git)
+		if err != nil {
+			return nil, err
+		}
+		upstream := module.Version{Path: r.Module, Version: r.Lock.Upstream}
+		if client.Given, err = client.Give(ctx, upstream, commit.Dir, commit.Hash, r.Released); err != nil {
+			return nil, err
+		}
+	}
 	return &client, nil
 }
 

@@ -267,6 +267,8 @@ func keyOf(r intoto.Resource) string {
 		return "patch " + r.Name
 	case is(provenance.RoleArchive), is(provenance.RoleDocument):
 		return r.Annotations["roles"] + " for " + r.Annotations["platform"]
+	case is(provenance.RoleCommit):
+		return "commit of " + name
 	case strings.HasPrefix(r.URI, "pkg:golang/"):
 		return "module " + name
 	case strings.HasPrefix(r.URI, "pkg:npm/"):

@@ -16,12 +16,13 @@ import (
 // caller's, with cold caches. What was fetched is shared: it is held against its
 // hashes by whoever uses it.
 type Elsewhere struct {
-	Dir      string    // empty; all of it lies below
-	Self     string    // the program that makes things
-	Cache    string    // of the caller, whose fetched modules and packages are shared
-	Fetch    []string  // the caller's environment of commands that fetch; where they fetch from is passed on
-	Registry string    // of npm packages
-	Stderr   io.Writer // of the program
+	Dir       string    // empty; all of it lies below
+	Self      string    // the program that makes things
+	Cache     string    // of the caller, whose fetched modules and packages are shared
+	Fetch     []string  // the caller's environment of commands that fetch; where they fetch from is passed on
+	Registry  string    // of npm packages
+	GitMirror string    // of git repositories, "" for none
+	Stderr    io.Writer // of the program
 }
 
 // A Step is a run of the program that makes one thing.
@@ -86,7 +87,7 @@ func (e Elsewhere) Do(ctx context.Context, steps []Step) (variations []surroundi
 		variations, err = surroundings.Do(ctx, surroundings.Run{
 			Args: append([]string{e.Self}, s.Args...),
 			Dir:  s.Checkout, Home: home, Stderr: e.Stderr,
-			Keep: append(keep(e.Fetch), "npm_config_registry="+e.Registry, "PALISADE_CACHE="+cache, "PALISADE_DIST="+s.Dist),
+			Keep: append(keep(e.Fetch), "npm_config_registry="+e.Registry, "PALISADE_GIT_MIRROR="+e.GitMirror, "PALISADE_CACHE="+cache, "PALISADE_DIST="+s.Dist),
 		})
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", s.Name, err)

@@ -95,21 +95,21 @@ func (n need) differs(checkout fs.FS) []string {
 		if !ok {
 			continue // no recipe that loads has one
 		}
-		all = append(all, n.patchesDiffer(inPatches, module, m.Version)...)
+		all = append(all, n.patchesDiffer(inPatches, module, m.Version, r.UI.Kind())...)
 	}
 	return all
 }
 
 // patchesDiffer names the patches of a module's version that are not, in order,
-// those that were applied to it.
-func (n need) patchesDiffer(fsys fs.FS, module, version string) []string {
+// those that were applied to it for a web interface of that kind.
+func (n need) patchesDiffer(fsys fs.FS, module, version, kind string) []string {
 	folder := path.Join("patches", recipes.ShortName(module), version)
 	series, err := patches.Load(fsys, recipes.ShortName(module), version)
 	if err != nil {
 		return []string{folder + because(err)}
 	}
 	var there []artifact.PatchFile
-	for _, p := range series.For(n.variant).Patches {
+	for _, p := range series.For(n.variant, kind).Patches {
 		there = append(there, artifact.PatchFile{Name: p.Name, Digest: p.Digest})
 	}
 	want := n.patches[module+"@"+version]

@@ -100,7 +100,7 @@ func builtFrom(dir, more string) (b built, err error) {
 		if err != nil {
 			return b, err
 		}
-		if series = series.For(variant); len(series.Patches) == 0 {
+		if series = series.For(variant, ""); len(series.Patches) == 0 {
 			continue
 		}
 		patched := artifact.Patched{From: module(m.Path, m.Version)}

@@ -23,6 +23,7 @@ import (
 	modzip "golang.org/x/mod/zip"
 
 	"palisade/attestations/artifact"
+	"palisade/magefiles/internal/gitsource"
 	"palisade/magefiles/internal/modules"
 	"palisade/magefiles/internal/store"
 	"palisade/magefiles/internal/webui"
@@ -38,6 +39,7 @@ var ErrUnsealed = errors.New("patched source is not what the lock says")
 type Tree struct {
 	recipe  *recipes.Recipe
 	modules []modules.Module
+	commit  *gitsource.Tree // that upstream's module was made of, nil if it was fetched as one
 }
 
 // Fetch brings a recipe's modules.
@@ -131,11 +133,11 @@ func (w *Workshop) Patch(ctx context.Context, t Tree, variant string) (Patched, 
 func (t Tree) locked(m module.Version, sum string) error {
 	switch locked := t.recipe.Patched[m]; locked {
 	case "":
-		return fmt.Errorf("%w: patched.sum has no hash of %s; run mage lock %s and look at what changed", ErrUnsealed, m, t.recipe.Name)
+		return fmt.Errorf("%w: %s has no hash of %s; run mage lock %s and look at what changed", ErrUnsealed, t.recipe.PatchedName(), m, t.recipe.Name)
 	case sum:
 		return nil
 	default:
-		return fmt.Errorf("%w: %s is %s, but patched.sum says %s; if the change is meant, run mage lock %s", ErrUnsealed, m, sum, locked, t.recipe.Name)
+		return fmt.Errorf("%w: %s is %s, but %s says %s; if the change is meant, run mage lock %s", ErrUnsealed, m, sum, t.recipe.PatchedName(), locked, t.recipe.Name)
 	}
 }
 
@@ -195,7 +197,7 @@ func (w *Workshop) changes(t Tree, variant string) ([]change, error) {
 			if len(series.Patches) == 0 {
 				return nil, fmt.Errorf("recipe %s: it names patches for %s, but patches/%s/%s has none", t.recipe.Name, m.Version, recipes.ShortName(p), m.Version.Version)
 			}
-			c.series = series.For(variant)
+			c.series = series.For(variant, t.recipe.UI.Kind())
 		}
 		if len(c.series.Patches) == 0 && !c.ui {
 			continue
@@ -221,6 +223,9 @@ type sealedStep struct {
 
 func (w *Workshop) sealOne(ctx context.Context, t Tree, c change, locked func(module.Version, string) error) (Sealed, sealedStep, error) {
 	inputs := []string{c.module.Sum, c.to.String()}
+	if t.commit != nil {
+		inputs = append(inputs, t.commit.Hash)
+	}
 	s := Sealed{From: c.module}
 	for _, p := range c.series.Patches {
 		inputs = append(inputs, p.Digest.String())
@@ -256,7 +261,12 @@ func (w *Workshop) make(ctx context.Context, t Tree, c change, dir string, locke
 		return step, err
 	}
 	if c.ui {
-		assets, err := w.UI.Make(ctx, t, dir, func(a webui.Assets) error {
+		whole, remove, err := w.whole(ctx, t, c, dir)
+		if err != nil {
+			return step, err
+		}
+		defer remove()
+		assets, err := w.UI.Make(ctx, t, whole, func(a webui.Assets) error {
 			sum, err := sumWith(dir, c.to, a)
 			if err != nil {
 				return err

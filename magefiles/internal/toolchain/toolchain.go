@@ -1,4 +1,4 @@
-// Package toolchain puts the pinned Go, Node and pnpm on this machine and
+// Package toolchain puts the pinned Go, Node, pnpm and Elm on this machine and
 // hands over only a toolchain whose every file still has the hash that
 // distribution.yaml pins. None of them is the one that happens to be
 // installed; the host's go command does nothing but fetch the pinned one.
@@ -113,17 +113,26 @@ func makeRunnable(dir string) error {
 	return nil
 }
 
-// PinnedNode is the tool that Node returns, without looking for it.
+// PinnedNode is the npm package of that version that holds Node for this host.
 func (b *Box) PinnedNode(version string) (artifact.Tool, error) {
-	pin, ok := b.Pins.FindNode(version)
+	return b.program("node", b.Pins.FindNode, version)
+}
+
+// PinnedElm is the one that holds Elm's compiler.
+func (b *Box) PinnedElm(version string) (artifact.Tool, error) {
+	return b.program("elm", b.Pins.FindElm, version)
+}
+
+func (b *Box) program(name string, find func(string) (recipes.ProgramToolchain, bool), version string) (artifact.Tool, error) {
+	pin, ok := find(version)
 	if !ok {
-		return artifact.Tool{}, fmt.Errorf("node %s: %w", version, ErrUnpinned)
+		return artifact.Tool{}, fmt.Errorf("%s %s: %w", name, version, ErrUnpinned)
 	}
 	p, ok := pin.Hosts[b.Host]
 	if !ok {
-		return artifact.Tool{}, fmt.Errorf("node %s for %s: %w: this web interface can be built on a platform of distribution.yaml's list alone", version, b.Host, ErrUnpinned)
+		return artifact.Tool{}, fmt.Errorf("%s %s for %s: %w: this web interface can be built on a platform of distribution.yaml's list alone", name, version, b.Host, ErrUnpinned)
 	}
-	return artifact.Tool{Name: "node", Version: version, Package: p.Package + "@" + version, Hash: p.Integrity}, nil
+	return artifact.Tool{Name: name, Version: version, Package: p.Package + "@" + version, Hash: p.Integrity}, nil
 }
 
 // PinnedPnpm is the tool that Pnpm returns, without looking for it.
@@ -133,6 +142,25 @@ func (b *Box) PinnedPnpm(version string) (artifact.Tool, error) {
 		return artifact.Tool{}, fmt.Errorf("pnpm %s: %w", version, ErrUnpinned)
 	}
 	return artifact.Tool{Name: "pnpm", Version: version, Package: "pnpm@" + version, Hash: pin.Integrity}, nil
+}
+
+// Pinned is what runs to make a web interface, by name. Nothing runs for one that is
+// taken, or where there is none.
+func (b *Box) Pinned(ui *recipes.UI) ([]artifact.Tool, error) {
+	var tools []artifact.Tool
+	var failed error
+	add := func(t artifact.Tool, err error) {
+		tools, failed = append(tools, t), errors.Join(failed, err)
+	}
+	switch ui.Kind() {
+	case recipes.PnpmUI:
+		add(b.PinnedNode(ui.Pnpm.Node))
+		add(b.PinnedPnpm(ui.Pnpm.Pnpm))
+	case recipes.ElmUI:
+		add(b.PinnedElm(ui.Elm.Compiler))
+		add(b.PinnedNode(ui.Elm.Node))
+	}
+	return tools, failed
 }
 
 // NPMTool returns a tool that is an npm package, unpacked and verified.
@@ -235,6 +263,11 @@ func (b *Box) List() ([]Installed, error) {
 	}
 	for _, n := range b.Pins.Node {
 		if t, err := b.PinnedNode(n.Version); err == nil {
+			tools = append(tools, t)
+		}
+	}
+	for _, e := range b.Pins.Elm {
+		if t, err := b.PinnedElm(e.Version); err == nil {
 			tools = append(tools, t)
 		}
 	}

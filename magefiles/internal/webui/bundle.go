@@ -103,8 +103,7 @@ func layBundle(ctx context.Context, files []vfsFile, out string) error {
 		if !ok {
 			continue // templates of notifications, which 0.34.2 has of its own
 		}
-		// go:embed leaves out names with a leading dot or underscore silently.
-		if !assetName.MatchString(name) || strings.HasPrefix(name, "_") || strings.Contains(name, "/_") {
+		if !embeddable(name) {
 			return fmt.Errorf("%w: file name %q cannot be embedded", ErrBundle, name)
 		}
 		missing = slices.DeleteFunc(missing, func(m string) bool { return m == name })

@@ -27,6 +27,13 @@ var errAsset = errors.New("unfit for embedding")
 // meaning there beyond itself.
 var assetName = regexp.MustCompile(`^[A-Za-z0-9_@+-][A-Za-z0-9._@+-]*(/[A-Za-z0-9_@+-][A-Za-z0-9._@+-]*)*$`)
 
+// embeddable reports whether a folder that is embedded by its name takes the file
+// called name in: go:embed leaves out names with a leading dot or underscore
+// silently.
+func embeddable(name string) bool {
+	return assetName.MatchString(name) && !strings.HasPrefix(name, "_") && !strings.Contains(name, "/_")
+}
+
 // compressAssets does what upstream's scripts/compress_assets.sh does: it
 // writes a compressed copy of every file of built/static to out/<ui>/static,
 // and out/<ui>/embed.go, which is <template> and

@@ -24,43 +24,23 @@ const reportName = "embedded.json"
 // rollup-plugin-license, lists whose code it saw.
 const licenceList = "third-party-licenses.txt"
 
-// embedded tells from the script's report which packages something of is in
-// static/, and from upstream's list that the report forgets none.
-func (b *build) embedded(installed []artifact.Package) ([]artifact.Embedded, error) {
+// report reads what the script says of its bundle.
+func (b *build) report() (report, error) {
 	work, err := os.OpenRoot(b.work)
 	if err != nil {
-		return nil, err
+		return report{}, err
 	}
 	defer work.Close()
 	data, err := readBounded(work, reportName, maxReport)
 	if err != nil {
-		return nil, fmt.Errorf("%w: reading it: %w", ErrReport, err)
+		return report{}, fmt.Errorf("%w: reading it: %w", ErrReport, err)
 	}
-	r, err := readReport(data)
-	if err != nil {
-		return nil, err
-	}
-	root, err := os.OpenRoot(b.workspace())
-	if err != nil {
-		return nil, err
-	}
-	defer root.Close()
-	list, err := holdFiles(b.workspace(), r)
-	if err != nil {
-		return nil, err
-	}
-	o := newOwners(root, installed)
-	packages, requires, err := o.attribute(r)
-	if err != nil {
-		return nil, err
-	}
-	listed, err := readBounded(root, list, maxAsset)
-	if err != nil {
-		return nil, err
-	}
-	if err := o.holdList(string(listed), packages); err != nil {
-		return nil, err
-	}
+	return readReport(data)
+}
+
+// bundled are packages of which the bundler wrote something, as a manifest
+// names them, sorted by purl.
+func (b *build) bundled(packages map[artifact.Package]bool, requires edges) []artifact.Embedded {
 	var all []artifact.Embedded
 	for p := range packages {
 		e := artifact.Embedded{
@@ -74,7 +54,7 @@ func (b *build) embedded(installed []artifact.Package) ([]artifact.Embedded, err
 		all = append(all, e)
 	}
 	slices.SortFunc(all, func(a, b artifact.Embedded) int { return strings.Compare(a.PURL, b.PURL) })
-	return all, nil
+	return all
 }
 
 // holdFiles refuses a built file of which the report does not say what it is
@@ -112,6 +92,7 @@ func holdFiles(workspace string, r report) (list string, err error) {
 // owners finds the package that a module is of.
 type owners struct {
 	root      *os.Root                      // the workspace
+	dir       installedDir                  // of it
 	installed map[string]artifact.Package   // by name@version
 	byName    map[string][]artifact.Package // of installed
 	seen      map[string]artifact.Package   // by directory
@@ -119,9 +100,9 @@ type owners struct {
 	own       map[string]bool               // name@version of the workspace's own packages that were met
 }
 
-func newOwners(root *os.Root, installed []artifact.Package) *owners {
+func newOwners(root *os.Root, installed []artifact.Package, dir installedDir) *owners {
 	o := &owners{
-		root: root, installed: map[string]artifact.Package{}, byName: map[string][]artifact.Package{},
+		root: root, dir: dir, installed: map[string]artifact.Package{}, byName: map[string][]artifact.Package{},
 		seen: map[string]artifact.Package{}, met: map[string]bool{}, own: map[string]bool{},
 	}
 	for _, p := range installed {
@@ -161,7 +142,7 @@ func (o *owners) of(id string) (artifact.Package, error) {
 	if !fs.ValidPath(name) || name == "." || strings.ContainsAny(name, "\x00\\:") {
 		return refuse("is neither a file of the workspace nor known to come from the bundler")
 	}
-	dir, foreign, err := installedDir(name)
+	dir, foreign, err := o.dir(name)
 	if err != nil {
 		return refuse(err.Error())
 	}
@@ -208,28 +189,52 @@ func (o *owners) meet(dir string) error {
 
 const modulesDir = "node_modules"
 
-// installedDir is the folder of the package that holds a file of the
-// workspace, where pnpm installed one:
+// An installedDir tells in which folder of the workspace the package lies that
+// holds the file called name, and whether one does: else it is the workspace's own.
+type installedDir func(name string) (dir string, foreign bool, err error)
+
+// pnpmDir is where pnpm installs packages:
 // node_modules/.pnpm/…/node_modules/[@scope/]name.
-func installedDir(name string) (dir string, foreign bool, err error) {
+func pnpmDir(name string) (dir string, foreign bool, err error) {
 	parts := strings.Split(name, "/")
-	last := -1
-	for i, part := range parts[:len(parts)-1] {
-		if part == modulesDir {
-			last = i
-		}
-	}
+	last, end := packageEnd(parts)
 	if last < 0 {
 		return "", false, nil
-	}
-	end := last + 2
-	if end < len(parts) && strings.HasPrefix(parts[last+1], "@") {
-		end++
 	}
 	if parts[0] != modulesDir || parts[1] != ".pnpm" || last < 3 || end >= len(parts) {
 		return "", true, errors.New("lies in no folder where pnpm installs packages")
 	}
 	return path.Join(parts[:end]...), true, nil
+}
+
+// npmDir is where package-lock.json has npm install packages:
+// node_modules/[@scope/]name, and below that again.
+func npmDir(name string) (dir string, foreign bool, err error) {
+	parts := strings.Split(name, "/")
+	last, end := packageEnd(parts)
+	if last < 0 {
+		return "", false, nil
+	}
+	if parts[0] != modulesDir || end >= len(parts) || strings.HasPrefix(parts[last+1], ".") {
+		return "", true, errors.New("lies in no folder where npm installs packages")
+	}
+	return path.Join(parts[:end]...), true, nil
+}
+
+// packageEnd is where in a path the last node_modules stands, -1 if nowhere, and
+// where the path of the package in it ends.
+func packageEnd(parts []string) (last, end int) {
+	last = -1
+	for i, part := range parts[:len(parts)-1] {
+		if part == modulesDir {
+			last = i
+		}
+	}
+	end = last + 2
+	if last >= 0 && end < len(parts) && strings.HasPrefix(parts[last+1], "@") {
+		end++
+	}
+	return last, end
 }
 
 // edges are which packages import which.

@@ -124,7 +124,7 @@ func (w *workspace) embedded(t testing.TB) ([]artifact.Embedded, error) {
 	if err := writeBytes(w.dir, reportName, data); err != nil {
 		t.Fatal(err)
 	}
-	b := &build{PnpmInput: PnpmInput{Module: artifact.Module{Path: "example.org/p"}, UI: uiDir}, work: w.dir}
+	b := &pnpmBuild{build: &build{Input: Input{Module: artifact.Module{Path: "example.org/p"}, UI: uiDir}, work: w.dir}}
 	return b.embedded(w.installed)
 }
 
@@ -253,7 +253,7 @@ func TestEmbeddedRefuses(t *testing.T) {
 // A build that leaves no report, or a link where it is to lie, is refused.
 func TestEmbeddedWithoutReport(t *testing.T) {
 	w := newWorkspace(t)
-	b := &build{PnpmInput: PnpmInput{UI: uiDir}, work: w.dir}
+	b := &pnpmBuild{build: &build{Input: Input{UI: uiDir}, work: w.dir}}
 	if _, err := b.embedded(w.installed); !errors.Is(err, ErrReport) {
 		t.Errorf("without a report: %v", err)
 	}

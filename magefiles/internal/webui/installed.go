@@ -8,7 +8,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"palisade/attestations/artifact"
@@ -65,9 +64,7 @@ func installed(nodeModules string, locked []artifact.Package) ([]artifact.Packag
 			packages = append(packages, p)
 		}
 	}
-	slices.SortFunc(packages, func(a, b artifact.Package) int {
-		return strings.Compare(a.Name+"\x00"+a.Version, b.Name+"\x00"+b.Version)
-	})
+	sortPackages(packages)
 	return packages, nil
 }
 

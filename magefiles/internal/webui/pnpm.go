@@ -2,36 +2,21 @@ package webui
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path"
 	"path/filepath"
-	"strconv"
-	"time"
 
 	"palisade/attestations/artifact"
 	"palisade/magefiles/internal/npm"
 	"palisade/magefiles/internal/sandbox"
+	"palisade/recipes"
 )
 
-// PnpmInput is all that Pnpm depends on. Its directories are on this machine
-// and absolute.
+// PnpmInput is all that Pnpm depends on.
 type PnpmInput struct {
-	Module  artifact.Module   // what Source is
-	Source  string            // root of the module's verified source; only read
-	UI      string            // the pnpm workspace in it, slash-separated: web/ui
-	Script  string            // the recipe's build script (a Node module)
-	Node    string            // the npm package that holds bin/node, unpacked
-	Pnpm    string            // the npm package pnpm, unpacked
-	Host    artifact.Platform // what Node runs on
-	NPM     *npm.Client       //
-	Scratch string            // for a directory that is gone afterwards; best on the file system of NPM.Dir
-	Out     string            // becomes Assets.Dir; made when missing, must be empty
-	Epoch   time.Time         // SOURCE_DATE_EPOCH
-	Require bool              // an error rather than a build that is not hermetic
-	Log     io.Writer         // what the tools print; nil for nowhere
+	Input
+	Pnpm string // the npm package pnpm, unpacked
 }
 
 // Pnpm builds a web interface in three steps, of which the first alone uses
@@ -56,67 +41,35 @@ type PnpmInput struct {
 // package, a style sheet that takes in others unseen, and a package that
 // upstream's own observer lists and the bundler did not name wrap ErrReport.
 func Pnpm(ctx context.Context, in PnpmInput) (Assets, error) {
-	fail := func(err error) (Assets, error) {
-		return Assets{}, fmt.Errorf("building the web interface of %s@%s: %w", in.Module.Path, in.Module.Version, err)
-	}
-	host, ok := npm.HostOf(in.Host)
-	if !ok {
-		return fail(fmt.Errorf("npm knows no packages for %s", in.Host))
-	}
-	if err := emptyDir(in.Out); err != nil {
-		return fail(err)
-	}
-	packages, err := lockedFor(in, host)
-	if err != nil {
-		return fail(err)
-	}
-	if err := os.MkdirAll(in.Scratch, 0o755); err != nil {
-		return fail(err)
-	}
-	dir, err := os.MkdirTemp(in.Scratch, "webui-")
-	if err != nil {
-		return fail(err)
-	}
-	defer os.RemoveAll(dir)
-	b := &build{PnpmInput: in, packages: packages, registry: filepath.Join(dir, "registry"), work: filepath.Join(dir, "work")}
-	if err := layRegistry(ctx, in.NPM, packages, b.registry); err != nil {
-		return fail(err)
-	}
-	ui, embedded, err := b.run(ctx)
-	if err != nil {
-		return fail(err)
-	}
-	if err := compressAssets(b.workspace(), "embed.go.tmpl", in.Out, in.UI); err != nil {
-		return fail(err)
-	}
-	files, err := list(in.Out)
-	if err != nil {
-		return fail(err)
-	}
-	return Assets{Dir: in.Out, Files: files, UI: ui, Embedded: embedded}, nil
+	return in.build(func(b *build) (artifact.UI, []artifact.Embedded, error) {
+		locked, err := lockedFor(in.Input, b.host)
+		if err != nil {
+			return artifact.UI{}, nil, err
+		}
+		p := &pnpmBuild{build: b, pnpm: in.Pnpm, locked: locked, registry: filepath.Join(b.dir, "registry")}
+		if err := layRegistry(ctx, in.NPM, locked, p.registry); err != nil {
+			return artifact.UI{}, nil, err
+		}
+		ui, embedded, err := p.run(ctx)
+		if err != nil {
+			return artifact.UI{}, nil, err
+		}
+		return ui, embedded, compressAssets(b.workspace(), "embed.go.tmpl", in.Out, in.UI)
+	})
 }
 
-// What a UI that Pnpm made says of itself.
-const (
-	kindPnpm = "pnpm"
-	notePnpm = "Built from the source of this module with the packages of its own lock file, each checked against its sha512; " +
-		"install scripts did not run."
-)
+// notePnpm is what a UI that Pnpm made says of itself.
+const notePnpm = "Built from the source of this module with the packages of its own lock file, each checked against its sha512; " +
+	"install scripts did not run."
 
-func lockedFor(in PnpmInput, host npm.Host) ([]artifact.Package, error) {
-	root, err := os.OpenRoot(in.Source)
-	if err != nil {
-		return nil, err
-	}
-	defer root.Close()
-	name := path.Join(in.UI, "pnpm-lock.yaml")
-	data, err := readBounded(root, name, npm.MaxLock)
+func lockedFor(in Input, host npm.Host) ([]artifact.Package, error) {
+	data, err := in.read("pnpm-lock.yaml", npm.MaxLock)
 	if err != nil {
 		return nil, err
 	}
 	locked, err := npm.ParseLock(data)
 	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", name, err)
+		return nil, fmt.Errorf("reading pnpm-lock.yaml: %w", err)
 	}
 	var packages []artifact.Package
 	for _, l := range locked {
@@ -127,18 +80,26 @@ func lockedFor(in PnpmInput, host npm.Host) ([]artifact.Package, error) {
 	return packages, nil
 }
 
-// build is one run of Pnpm.
-type build struct {
-	PnpmInput
-	packages []artifact.Package // that fit the host
-	registry string
-	work     string // the one writable directory of the sandbox, /work
+// read reads a file of the workspace as its source has it.
+func (in Input) read(name string, limit int64) ([]byte, error) {
+	root, err := os.OpenRoot(in.Source)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	return readBounded(root, path.Join(in.UI, name), limit)
 }
 
-func (b *build) workspace() string { return filepath.Join(b.work, filepath.FromSlash(b.UI)) }
+// pnpmBuild is one run of Pnpm.
+type pnpmBuild struct {
+	*build
+	pnpm     string
+	locked   []artifact.Package // that fit the host
+	registry string
+}
 
-func (b *build) run(ctx context.Context) (artifact.UI, []artifact.Embedded, error) {
-	if err := b.prepare(); err != nil {
+func (b *pnpmBuild) run(ctx context.Context) (artifact.UI, []artifact.Embedded, error) {
+	if err := b.prepare(b.UI, "scripts"); err != nil {
 		return artifact.UI{}, nil, err
 	}
 	libs, err := b.libs("")
@@ -150,15 +111,15 @@ func (b *build) run(ctx context.Context) (artifact.UI, []artifact.Embedded, erro
 		return artifact.UI{}, nil, err
 	}
 	// Before anything but pnpm has run, what is there is what was installed.
-	nodeModules := filepath.Join(b.workspace(), "node_modules")
-	packages, err := installed(nodeModules, b.packages)
+	nodeModules := filepath.Join(b.workspace(), modulesDir)
+	packages, err := installed(nodeModules, b.locked)
 	if err != nil {
 		return artifact.UI{}, nil, err
 	}
 	if libs, err = b.libs(nodeModules); err != nil {
 		return artifact.UI{}, nil, err
 	}
-	second, err := b.build(ctx, libs)
+	second, err := b.build.run(ctx, libs, "")
 	if err != nil {
 		return artifact.UI{}, nil, err
 	}
@@ -175,7 +136,7 @@ func (b *build) run(ctx context.Context) (artifact.UI, []artifact.Embedded, erro
 		report = first
 	}
 	return artifact.UI{
-		Kind:     kindPnpm,
+		Kind:     recipes.PnpmUI,
 		Origin:   b.Module,
 		Note:     notePnpm,
 		Packages: packages,
@@ -184,54 +145,11 @@ func (b *build) run(ctx context.Context) (artifact.UI, []artifact.Embedded, erro
 	}, embedded, nil
 }
 
-// prepare copies into the working directory what the build may change, and
-// what its script compares.
-func (b *build) prepare() error {
-	for _, dir := range []string{"home", "tmp"} {
-		if err := os.MkdirAll(filepath.Join(b.work, dir), 0o755); err != nil {
-			return err
-		}
-	}
-	source, err := os.OpenRoot(b.Source)
-	if err != nil {
-		return err
-	}
-	defer source.Close()
-	for _, name := range []string{b.UI, "scripts"} {
-		part, err := source.OpenRoot(name)
-		if err != nil {
-			return err
-		}
-		err = os.CopyFS(filepath.Join(b.work, filepath.FromSlash(name)), part.FS())
-		part.Close()
-		if err != nil {
-			return fmt.Errorf("copying %s: %w", name, err)
-		}
-	}
-	return nil
-}
-
-// libs is what Node needs of the host, with the addons below nodeModules.
-// Only Linux is asked: elsewhere there is no sandbox to show it in.
-func (b *build) libs(nodeModules string) ([]hostLib, error) {
-	if b.Host.OS != "linux" {
-		return nil, nil
-	}
-	var addons []string
-	if nodeModules != "" {
-		var err error
-		if addons, err = findAddons(nodeModules); err != nil {
-			return nil, err
-		}
-	}
-	return hostLibs(filepath.Join(b.Node, "bin", "node"), addons)
-}
-
 // install runs pnpm. A frozen lock file is not resolved again, so upstream's
 // minimumReleaseAge has nothing to ask the registry for, and with no script to
 // run its strictDepBuilds has nothing to refuse: neither is overridden. Were a
 // later pnpm to ask, it would get 404 from a registry without metadata.
-func (b *build) install(ctx context.Context, libs []hostLib) (artifact.Sandbox, error) {
+func (b *pnpmBuild) install(ctx context.Context, libs []hostLib) (artifact.Sandbox, error) {
 	spec := b.spec(libs,
 		"{root}/pnpm/bin/pnpm.cjs", "install", "--frozen-lockfile", "--ignore-scripts",
 		"--registry={serve}/", "--store-dir={root}/work/store", "--reporter=append-only",
@@ -239,49 +157,40 @@ func (b *build) install(ctx context.Context, libs []hostLib) (artifact.Sandbox, 
 		"--config.manage-package-manager-versions=false", "--config.package-manager-strict=false",
 		"--config.update-notifier=false")
 	spec.Serve = b.registry
-	spec.Mounts = append(spec.Mounts, sandbox.Mount{Source: b.Pnpm, Target: "/pnpm"})
+	spec.Mounts = append(spec.Mounts, sandbox.Mount{Source: b.pnpm, Target: "/pnpm"})
 	return b.do(ctx, "installing npm packages", spec)
 }
 
-func (b *build) build(ctx context.Context, libs []hostLib) (artifact.Sandbox, error) {
-	spec := b.spec(libs, "{root}/ui.mjs", "{root}/work/"+reportName)
-	spec.Mounts = append(spec.Mounts, sandbox.Mount{Source: b.Script, Target: "/ui.mjs"})
-	return b.do(ctx, "running "+filepath.Base(b.Script), spec)
-}
-
-func (b *build) spec(libs []hostLib, args ...string) sandbox.Spec {
-	return sandbox.Spec{
-		Mounts: append(mounts(libs),
-			sandbox.Mount{Source: b.Node, Target: "/node"},
-			// One mount, because pnpm links packages from its store, and links do
-			// not cross mounts.
-			sandbox.Mount{Source: b.work, Target: "/work", Writable: true}),
-		Dir:  "{root}/work/" + b.UI,
-		Args: append([]string{"{root}/node/bin/node"}, args...),
-		Env: []string{
-			"CI=1", // ask nothing, draw no progress bars
-			"HOME={root}/work/home",
-			"LANG=C",
-			"NO_COLOR=1",
-			"SOURCE_DATE_EPOCH=" + strconv.FormatInt(b.Epoch.Unix(), 10),
-			"TMPDIR={root}/work/tmp",
-			"TZ=UTC",
-		},
-		Proc:    true, // TypeScript 7's compiler asks /proc/self/exe where it is
-		Require: b.Require,
-		Temp:    filepath.Dir(b.work),
-	}
-}
-
-func (b *build) do(ctx context.Context, what string, spec sandbox.Spec) (artifact.Sandbox, error) {
-	said := &transcript{log: b.Log}
-	spec.Stdout, spec.Stderr = said, said
-	result, err := sandbox.Run(ctx, spec)
+// embedded tells from the script's report which packages something of is in
+// static/, and from upstream's list that the report forgets none.
+func (b *pnpmBuild) embedded(installed []artifact.Package) ([]artifact.Embedded, error) {
+	root, err := os.OpenRoot(b.workspace())
 	if err != nil {
-		if tail := said.tail(); tail != "" && !errors.Is(err, context.Canceled) {
-			return artifact.Sandbox{}, fmt.Errorf("%s: %w; it last said:\n%s", what, err, tail)
-		}
-		return artifact.Sandbox{}, fmt.Errorf("%s: %w", what, err)
+		return nil, err
 	}
-	return result.Report, nil
+	defer root.Close()
+	r, err := b.report()
+	if err != nil {
+		return nil, err
+	}
+	if len(r.Compiled) > 0 {
+		return nil, fmt.Errorf("%w: module %.200q was compiled, which only a recipe with elm says of one", ErrReport, r.Compiled[0].ID)
+	}
+	list, err := holdFiles(b.workspace(), r)
+	if err != nil {
+		return nil, err
+	}
+	o := newOwners(root, installed, pnpmDir)
+	packages, requires, err := o.attribute(r)
+	if err != nil {
+		return nil, err
+	}
+	listed, err := readBounded(root, list, maxAsset)
+	if err != nil {
+		return nil, err
+	}
+	if err := o.holdList(string(listed), packages); err != nil {
+		return nil, err
+	}
+	return b.bundled(packages, requires), nil
 }

@@ -28,7 +28,7 @@ func pnpmInput(t *testing.T, lock string) PnpmInput {
 	if err := writeBytes(source, "web/ui/pnpm-lock.yaml", []byte(lock)); err != nil {
 		t.Fatal(err)
 	}
-	return PnpmInput{
+	return PnpmInput{Input: Input{
 		Module:  artifact.Module{Path: "example.org/p", Version: "v1.0.0"},
 		Source:  source,
 		UI:      "web/ui",
@@ -37,7 +37,7 @@ func pnpmInput(t *testing.T, lock string) PnpmInput {
 		Scratch: filepath.Join(t.TempDir(), "scratch"),
 		Out:     filepath.Join(t.TempDir(), "out"),
 		Epoch:   time.Unix(1, 0),
-	}
+	}}
 }
 
 func TestPnpmRefuses(t *testing.T) {
@@ -75,7 +75,7 @@ func TestPnpmRefuses(t *testing.T) {
 
 func TestLockedForHost(t *testing.T) {
 	in := pnpmInput(t, lockText)
-	packages, err := lockedFor(in, npm.Host{OS: "linux", CPU: "x64", Libc: "glibc"})
+	packages, err := lockedFor(in.Input, npm.Host{OS: "linux", CPU: "x64", Libc: "glibc"})
 	if err != nil || len(packages) != 1 || packages[0].Name != "name" {
 		t.Errorf("got %v, %v; want name alone", packages, err)
 	}

@@ -26,6 +26,14 @@ var ErrReport = errors.New("what the bundler says of the interface does not hold
 type report struct {
 	Modules []reportModule `json:"modules"` // all that it read
 	Files   []reportFile   `json:"files"`   // all that it wrote, below the workspace
+
+	Compiled []compiledModule `json:"compiled"` // modules that are in Elm
+}
+
+// A compiledModule is what was made of a module in another language.
+type compiledModule struct {
+	ID   string `json:"id"`
+	Code string `json:"code"` // before it is made small
 }
 
 type reportModule struct {
@@ -82,6 +90,18 @@ func readReport(data []byte) (report, error) {
 			}
 		}
 	}
+	compiled := map[string]bool{}
+	for _, c := range r.Compiled {
+		if !known[c.ID] || compiled[c.ID] || !isElm(c.ID) {
+			return refuse("compiled module %.100q is there twice, or no module in Elm", c.ID)
+		}
+		compiled[c.ID] = true
+	}
+	for _, m := range r.Modules {
+		if isElm(m.ID) && !compiled[m.ID] {
+			return refuse("what was made of module %.100q it does not say", m.ID)
+		}
+	}
 	files := map[string]bool{}
 	for _, f := range r.Files {
 		if f.Name == "" || len(f.Name) > maxID || files[f.Name] {
@@ -94,6 +114,11 @@ func readReport(data []byte) (report, error) {
 		}
 	}
 	return r, nil
+}
+
+func isElm(id string) bool {
+	name, _, _ := strings.Cut(id, "?")
+	return strings.HasSuffix(name, ".elm")
 }
 
 func isScript(name string) bool {

@@ -92,7 +92,7 @@ func FuzzReadReport(f *testing.F) {
 			}
 			return
 		}
-		o := newOwners(w.root(t), w.installed)
+		o := newOwners(w.root(t), w.installed, pnpmDir)
 		packages, requires, err := o.attribute(r)
 		if err != nil {
 			if !errors.Is(err, ErrReport) {

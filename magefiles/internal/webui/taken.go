@@ -11,6 +11,7 @@ import (
 
 	"palisade/attestations/artifact"
 	"palisade/magefiles/internal/npm"
+	"palisade/recipes"
 )
 
 // ErrTaken is wrapped when what another machine says of an interface is nothing
@@ -27,13 +28,13 @@ func CheckPnpm(in PnpmInput, said Assets) error {
 	if !ok {
 		return fmt.Errorf("npm knows no packages for %s", in.Host)
 	}
-	locked, err := lockedFor(in, host)
+	locked, err := lockedFor(in.Input, host)
 	if err != nil {
 		return err
 	}
 	ui := said.UI
 	switch {
-	case ui.Kind != kindPnpm || ui.Note != notePnpm || ui.Report == nil:
+	case ui.Kind != recipes.PnpmUI || ui.Note != notePnpm || ui.Report == nil:
 		return fmt.Errorf("%w: it is a %.100q, %.200q", ErrTaken, ui.Kind, ui.Note)
 	case !reflect.DeepEqual(ui.Origin, in.Module):
 		return fmt.Errorf("%w: it is made of %.200q@%.100q", ErrTaken, ui.Origin.Path, ui.Origin.Version)

@@ -7,6 +7,7 @@ import (
 
 	"palisade/attestations/artifact"
 	"palisade/magefiles/internal/npm"
+	"palisade/recipes"
 )
 
 // What another machine says of an interface is what this one would have said, as
@@ -21,13 +22,13 @@ packages:
 `
 	in := pnpmInput(t, lock)
 	host, _ := npm.HostOf(in.Host)
-	packages, err := lockedFor(in, host)
+	packages, err := lockedFor(in.Input, host)
 	if err != nil || len(packages) != 2 {
 		t.Fatalf("%v, %v", packages, err)
 	}
 	good := func() Assets {
 		a := Assets{UI: artifact.UI{
-			Kind: kindPnpm, Note: notePnpm, Origin: in.Module, Packages: append([]artifact.Package(nil), packages...), Report: &artifact.Sandbox{},
+			Kind: recipes.PnpmUI, Note: notePnpm, Origin: in.Module, Packages: append([]artifact.Package(nil), packages...), Report: &artifact.Sandbox{},
 			Host: []artifact.File{{Name: "/lib/a.so", Mode: "0644", Size: 1, Digest: artifact.DigestBytes(nil)}, {Name: "/lib/b.so", Mode: "0755", Size: 1, Digest: artifact.DigestBytes(nil)}},
 		}}
 		for _, p := range packages {

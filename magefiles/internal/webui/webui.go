@@ -6,13 +6,16 @@
 // verified by package npm, and everything that runs does so in package
 // sandbox, without a network, on a root that holds Node, pnpm, the source and
 // the shared libraries these name; which of the packages end up in it is what
-// the bundler says, not what was installed. Bundle takes one that an upstream
-// release carries, and runs nothing. Both say in an artifact.UI what they did.
+// the bundler says, not what was installed. Elm does the same for one that is
+// written in Elm, with Elm's compiler and packages of Elm beside those of npm, and
+// tells from what the compiler wrote which of them are in it. Bundle takes one that
+// an upstream release carries, and runs nothing. All say in an artifact.UI what
+// they did.
 //
-// It refuses lock files that npm.ParseLock refuses, upstream build scripts
-// other than those its recipe mirrors, bundles that hold anything but the
-// files they are known for, a bundler that does not account for all it wrote,
-// and content beyond its bounds.
+// It refuses lock files that package npm refuses, packages of Elm other than those
+// of elm.json, upstream build scripts other than those its recipe mirrors, bundles
+// that hold anything but the files they are known for, a bundler or compiler that
+// does not account for all it wrote, and content beyond its bounds.
 package webui
 
 import (
