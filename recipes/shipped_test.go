@@ -6,12 +6,12 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
-	"testing/fstest"
 
 	"golang.org/x/mod/module"
 
@@ -109,38 +109,37 @@ func TestShippedTools(t *testing.T) {
 // one, as it is with the one that it does not take.
 func otherwise(t *testing.T, d *Distribution) []*Recipe {
 	t.Helper()
-	fsys := fstest.MapFS{}
-	err := fs.WalkDir(os.DirFS("."), ".", func(name string, e fs.DirEntry, err error) error {
-		if err == nil && !e.IsDir() {
-			data, err := os.ReadFile(name)
-			fsys[name] = &fstest.MapFile{Data: data, Mode: 0o644}
-			return err
-		}
-		return err
-	})
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(".")); err != nil {
+		t.Fatal(err)
+	}
+	names, err := Names(os.DirFS(dir))
 	if err != nil {
 		t.Fatal(err)
 	}
-	const taken = "\n  from: bundle\n"
+	flip := strings.NewReplacer("\n  from: bundle\n", "\n  from: elm\n", "\n  from: elm\n", "\n  from: bundle\n")
 	var all []*Recipe
-	names, err := Names(fsys)
-	if err != nil {
-		t.Fatal(err)
-	}
 	for _, name := range names {
-		file := name + "/recipe.yaml"
-		if text := string(fsys[file].Data); strings.Contains(text, taken) {
-			fsys[file].Data = []byte(strings.Replace(text, taken, "\n  from: elm\n", 1))
-			r, err := Load(fsys, d, name)
-			if err != nil {
-				t.Error(err)
-				continue
-			}
-			all = append(all, r)
+		file := filepath.Join(dir, name, "recipe.yaml")
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
 		}
+		flipped := flip.Replace(string(text))
+		if flipped == string(text) {
+			continue
+		}
+		if err := os.WriteFile(file, []byte(flipped), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		r, err := Load(os.DirFS(dir), d, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, r)
 	}
-	if len(all) != 1 || all[0].Name != "alertmanager" || len(all[0].UI.Elm.Packages) != 15 {
-		t.Errorf("from Elm there are %+v", all)
+	if len(all) != 1 || all[0].Name != "alertmanager" || all[0].UI.Elm != nil && len(all[0].UI.Elm.Packages) != 15 {
+		t.Errorf("with two interfaces there are %+v", all)
 	}
 	return all
 }

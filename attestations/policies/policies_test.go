@@ -2,17 +2,20 @@ package policies
 
 import (
 	"errors"
+	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"go.yaml.in/yaml/v3"
+	"golang.org/x/mod/module"
 
 	"palisade/attestations/artifact"
 	"palisade/attestations/policy"
+	"palisade/patches"
+	"palisade/recipes"
 )
 
 func TestShipped(t *testing.T) {
@@ -72,31 +75,40 @@ func TestReleasePinsPatches(t *testing.T) {
 	}
 	for _, a := range said.Accept {
 		for _, s := range a.Patches {
-			if want := seriesDigest(t, path.Join(path.Base(s.Module), s.Version)); want != s.Digest {
+			if want := seriesDigest(t, a.Component, module.Version{Path: s.Module, Version: s.Version}); want != s.Digest {
 				t.Errorf("%s: the series of %s %s is now %s, not %s: change release.yaml", a.Component, s.Module, s.Version, want, s.Digest)
 			}
 		}
 	}
 }
 
-func seriesDigest(t *testing.T, folder string) string {
+// seriesDigest is that of what the hardened variant of a component gets, with the
+// web interface that its recipe takes.
+func seriesDigest(t *testing.T, component string, m module.Version) string {
 	t.Helper()
-	patches := filepath.Join("..", "..", "patches")
-	list, err := os.ReadFile(filepath.Join(patches, filepath.FromSlash(folder), "series"))
+	root := os.DirFS(filepath.Join("..", ".."))
+	sub := func(name string) fs.FS {
+		below, err := fs.Sub(root, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return below
+	}
+	d, err := recipes.LoadDistribution(sub("recipes"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := recipes.Load(sub("recipes"), d, component)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := patches.Load(sub("patches"), recipes.ShortName(m.Path), m.Version)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var series []artifact.PatchFile
-	for _, line := range strings.Split(string(list), "\n") {
-		if line == "" || strings.HasPrefix(line, "#") {
-			continue
-		}
-		name := path.Join(folder, line)
-		data, err := os.ReadFile(filepath.Join(patches, filepath.FromSlash(name)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		series = append(series, artifact.PatchFile{Name: name, Digest: artifact.DigestBytes(data)})
+	for _, p := range all.For("hardened", r.UI.Kind()).Patches {
+		series = append(series, artifact.PatchFile{Name: p.Name, Digest: p.Digest})
 	}
 	return policy.SeriesDigest(series).String()
 }

@@ -113,9 +113,9 @@ func TestKey(t *testing.T) {
 	}{
 		{"nothing", func(*testing.T, *Pipeline) {}, func(Cell) bool { return false }},
 		{"a patch for both variants", func(t *testing.T, p *Pipeline) {
-			editPatch(t, p, "alertmanager/v0.34.2/0007-serve-the-ui-of-0.31.1.patch")
+			editPatch(t, p, "alertmanager/v0.34.2/0001-serve-the-ui-of-0.31.1.patch")
 		},
-			func(c Cell) bool { return c.Recipe.Name == "alertmanager" }},
+			func(c Cell) bool { return c.Recipe.Name == "alertmanager" && c.Recipe.UI.Kind() == recipes.BundleUI }},
 		{"a patch for one", func(t *testing.T, p *Pipeline) { editPatch(t, p, "prometheus/v0.315.0/0001-refuse-the-old-ui.patch") },
 			func(c Cell) bool { return c.Recipe.Name == "prometheus" && c.Variant == "hardened" }},
 		{"a recipe", func(t *testing.T, p *Pipeline) {
