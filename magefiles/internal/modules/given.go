@@ -1,21 +1,26 @@
 package modules
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/mod/modfile"
 	"golang.org/x/mod/module"
+	"golang.org/x/mod/sumdb/dirhash"
 	modzip "golang.org/x/mod/zip"
 
 	"palisade/magefiles/internal/store"
+	"palisade/recipes"
 )
 
 // A Given is a module version that is made of files at hand: for it no proxy and no
@@ -23,6 +28,7 @@ import (
 // Only Give makes one.
 type Given struct {
 	module.Version
+	Sum   string // "h1:", as go.sum has to have it
 	proxy string // a folder laid out as a proxy is
 }
 
@@ -39,30 +45,33 @@ func (c *Client) Give(ctx context.Context, m module.Version, dir, content string
 		return fail(err)
 	}
 	key := store.NewKey("given-1", m.Path, m.Version, content, released.UTC().Format(time.RFC3339))
-	_, entry, _, err := store.Do(ctx, c.Store, key, func(_ context.Context, out string) (struct{}, error) {
+	sum, entry, _, err := store.Do(ctx, c.Store, key, func(_ context.Context, out string) (string, error) {
 		goMod, err := os.ReadFile(filepath.Join(dir, "go.mod"))
 		if err != nil {
-			return struct{}{}, err
+			return "", err
 		}
 		if path := modfile.ModulePath(goMod); path != m.Path {
-			return struct{}{}, fmt.Errorf("its go.mod is that of module %.200q", path)
+			return "", fmt.Errorf("its go.mod is that of module %.200q", path)
 		}
 		info, err := json.Marshal(struct {
 			Version string
 			Time    time.Time
 		}{m.Version, released.UTC()})
 		if err != nil {
-			return struct{}{}, err
+			return "", err
 		}
 		name := filepath.Join(out, filepath.FromSlash(at.download))
 		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-			return struct{}{}, err
+			return "", err
 		}
-		return struct{}{}, errors.Join(
+		if err := errors.Join(
 			os.WriteFile(name+".info", info, 0o644),
 			os.WriteFile(name+".mod", goMod, 0o644),
 			writeZip(name+".zip", m, dir),
-		)
+		); err != nil {
+			return "", err
+		}
+		return dirhash.HashZip(name+".zip", dirhash.Hash1)
 	})
 	if err == nil {
 		err = entry.Verify(ctx)
@@ -70,7 +79,72 @@ func (c *Client) Give(ctx context.Context, m module.Version, dir, content string
 	if err != nil {
 		return fail(err)
 	}
-	return &Given{Version: m, proxy: entry.Dir}, nil
+	return &Given{Version: m, Sum: sum, proxy: entry.Dir}, nil
+}
+
+// check refuses a lock that was made of other files than g: that of a commit which
+// the recipe named before, say.
+func (g *Given) check(l recipes.Lock) error {
+	if g == nil || l.Sums[g.Version] == "" || l.Sums[g.Version] == g.Sum {
+		return nil
+	}
+	return fmt.Errorf("checking %s: %w: its commit's files are %s, but %s is committed; run mage lock and look at what changed", g.Version, ErrChanged, g.Sum, l.Sums[g.Version])
+}
+
+// unlocked is a go.sum without what it says of g: the commit's own hash is what
+// speaks for that.
+func (g *Given) unlocked(goSum []byte) []byte {
+	if g == nil {
+		return goSum
+	}
+	var kept []byte
+	for line := range bytes.Lines(goSum) {
+		if f := bytes.Fields(line); len(f) != 3 || string(f[0]) != g.Path || strings.TrimSuffix(string(f[1]), "/go.mod") != g.Version.Version {
+			kept = append(kept, line...)
+		}
+	}
+	return kept
+}
+
+// forget takes out of the module cache what other files than those that are given
+// left there under the same version: the go command would take that, and ask
+// nobody.
+func (c *Client) forget() error {
+	if c.Given == nil {
+		return nil
+	}
+	at, err := escaped(c.Given.Version)
+	if err != nil {
+		return err
+	}
+	name := filepath.Join(c.Cache(), "cache", "download", filepath.FromSlash(at.download))
+	goMod, err := os.ReadFile(filepath.Join(c.Given.proxy, filepath.FromSlash(at.download)) + ".mod")
+	if err != nil {
+		return err
+	}
+	same := true
+	for ending, want := range map[string]string{".ziphash": c.Given.Sum, ".mod": string(goMod)} {
+		switch got, err := os.ReadFile(name + ending); {
+		case err == nil:
+			same = same && strings.TrimSpace(string(got)) == strings.TrimSpace(want)
+		case !errors.Is(err, fs.ErrNotExist):
+			return err
+		}
+	}
+	if same {
+		return nil
+	}
+	// The go command's own mark of a module that has to be unpacked anew. The hash goes
+	// last: if this is interrupted, it says that the rest is another's.
+	if err := os.WriteFile(name+".partial", nil, 0o644); err != nil {
+		return err
+	}
+	for _, ending := range []string{".zip", ".mod", ".info", ".ziphash"} {
+		if err := os.Remove(name + ending); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
 }
 
 func writeZip(name string, m module.Version, dir string) error {

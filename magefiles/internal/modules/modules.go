@@ -1,7 +1,8 @@
 // Package modules fetches Go modules and hands over only what it has checked:
 // every zip file was confirmed by the checksum database when it arrived, is
 // held against the committed go.sum, and is held against it again before each
-// use. One that is made of a git commit (Given) is held against go.sum alone. Fetching runs the go command and nothing that it fetched.
+// use. One that is made of a git commit (Given) is held against that, and against
+// go.sum alone. Fetching runs the go command and nothing that it fetched.
 //
 // Modules live in a module cache of the tool's own, in the go command's
 // layout, which locks itself against other processes.
@@ -81,6 +82,9 @@ func (c *Client) One(ctx context.Context, m module.Version, sum string) (Module,
 // All fetches every module that a lock requires. The result is sorted by path
 // and is not verified again: Verify is for the moment before its use.
 func (c *Client) All(ctx context.Context, l recipes.Lock) ([]Module, error) {
+	if err := errors.Join(c.Given.check(l), c.forget()); err != nil {
+		return nil, err
+	}
 	key := store.NewKey("modules-1", string(l.GoMod), string(l.GoSum))
 	return c.fetch(ctx, key, func(ctx context.Context) (digests, error) {
 		return c.download(ctx, l.GoMod, l.Sums)
