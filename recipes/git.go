@@ -21,6 +21,9 @@ import (
 //	git archive --prefix=NAME/ COMMIT | tar -x
 //	find NAME -type f | LC_ALL=C sort | tr '\n' '\0' | xargs -0 sha256sum | sha256sum | cut -c-64 | xxd -r -p | base64
 //
+// where "* -export-subst" stands in the clone's .git/info/attributes: what that
+// attribute puts into files would depend on the clone.
+//
 // A tag is checked where it is named, and then either who may have signed it is
 // named as well, or why nobody is.
 type Git struct {
@@ -54,6 +57,16 @@ var (
 // a mirror keeps it.
 func (g Git) Place() string {
 	return strings.TrimSuffix(strings.TrimPrefix(g.Repository, "https://"), ".git")
+}
+
+// Pins is all that g says: what was fetched for one list of pins is not taken for
+// another.
+func (g Git) Pins() []string {
+	pins := []string{g.Name, g.Repository, g.Commit, g.Hash, g.Tag, g.Unsigned}
+	for _, k := range g.Keys {
+		pins = append(pins, k.File, string(k.Data))
+	}
+	return pins
 }
 
 // validate checks g's form, and that of a tag with its signers.

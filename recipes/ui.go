@@ -190,12 +190,6 @@ func (e *Elm) load(dir fs.FS) error {
 	return nil
 }
 
-// Mangled is p's name as Elm's compiler has it in the names of definitions:
-// author$name, each "-" an "_". No two packages share one.
-func (p ElmPackage) Mangled() string {
-	return strings.NewReplacer("/", "$", "-", "_").Replace(p.Package)
-}
-
 func (r *Recipe) validateUI(d *Distribution, bad func(string, ...any) error) error {
 	if _, ok := d.Toolchains.FindGo(r.Lock.Go); !ok {
 		return bad("go.mod asks for Go %s, which distribution.yaml does not pin", r.Lock.Go)

@@ -105,7 +105,14 @@ func source(r artifact.Record, rec *recipes.Recipe) error {
 		return fmt.Errorf("upstream's module is %+v, here it is %+v", plain(r.Source), here)
 	}
 	if (r.Git == nil) != (rec.Git == nil) || r.Git != nil && !isOf(*r.Git, *rec.Git) {
-		return fmt.Errorf("upstream's source is the commit %+v, here it is %+v", r.Git, rec.Git)
+		said, here := "none", "none"
+		if r.Git != nil {
+			said = fmt.Sprintf("%+v", *r.Git)
+		}
+		if rec.Git != nil {
+			here = fmt.Sprintf("%+v, signed by one of %q", asPinned(*rec.Git), rec.Git.Signers)
+		}
+		return fmt.Errorf("upstream's source is the commit %s, here it is %s", said, here)
 	}
 	return nil
 }
@@ -174,8 +181,13 @@ func webInterface(r artifact.Record, rec *recipes.Recipe) error {
 			wanted = append(wanted, p.Git)
 		}
 	}
-	if !slices.EqualFunc(r.UI.Commits, wanted, isOf) {
-		return fmt.Errorf("its web interface was made with the packages %.600v, here with %.600v", r.UI.Commits, wanted)
+	if len(r.UI.Commits) != len(wanted) {
+		return fmt.Errorf("its web interface was made with %d packages at their commits, here with %d", len(r.UI.Commits), len(wanted))
+	}
+	for i, g := range wanted {
+		if !isOf(r.UI.Commits[i], g) {
+			return fmt.Errorf("its web interface was made with the package %+v, here with %+v", r.UI.Commits[i], asPinned(g))
+		}
 	}
 	return nil
 }
@@ -187,7 +199,11 @@ func isOf(said artifact.Git, g recipes.Git) bool {
 		return false
 	}
 	said.SignedBy = ""
-	return said == artifact.Git{Name: g.Name, Repository: g.Repository, Commit: g.Commit, Sum: g.Hash, Tag: g.Tag}
+	return said == asPinned(g)
+}
+
+func asPinned(g recipes.Git) artifact.Git {
+	return artifact.Git{Name: g.Name, Repository: g.Repository, Commit: g.Commit, Sum: g.Hash, Tag: g.Tag}
 }
 
 // toolchains holds what ran against the pins, for one of the platforms that they

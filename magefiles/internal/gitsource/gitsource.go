@@ -112,15 +112,15 @@ type fetched struct {
 	SignedBy string `json:"signedBy"`
 }
 
-// Fetch returns the files of a commit, fetched and checked, now or before.
+// Fetch returns the files of a commit, fetched and checked, now or before; what was
+// fetched before is verified.
 func (c *Client) Fetch(ctx context.Context, g recipes.Git) (Tree, error) {
-	inputs := []string{g.Name, g.Repository, g.Commit, g.Hash, g.Tag, g.Unsigned}
-	for _, k := range g.Keys {
-		inputs = append(inputs, k.File, artifact.DigestBytes(k.Data).String())
-	}
-	said, entry, _, err := store.Do(ctx, c.Store, store.NewKey("commit-1", inputs...), func(ctx context.Context, dir string) (fetched, error) {
+	said, entry, _, err := store.Do(ctx, c.Store, store.NewKey("commit-1", g.Pins()...), func(ctx context.Context, dir string) (fetched, error) {
 		return c.fetch(ctx, g, dir)
 	})
+	if err == nil {
+		err = entry.Verify(ctx)
+	}
 	if err != nil {
 		return Tree{}, fmt.Errorf("fetching %s, commit %s of %s: %w", g.Name, g.Commit, g.Repository, err)
 	}
@@ -129,8 +129,11 @@ func (c *Client) Fetch(ctx context.Context, g recipes.Git) (Tree, error) {
 
 // FetchAll is Fetch for every commit, one after the other. Of those that could not
 // be had it goes through all, so that its error names each, and how to mirror it;
-// any other error ends it at once.
+// any other error ends it at once, and so does it that all of them together take
+// longer than one may.
 func (c *Client) FetchAll(ctx context.Context, all []recipes.Git) ([]Tree, error) {
+	ctx, cancel := c.patience(ctx)
+	defer cancel()
 	var trees []Tree
 	var missing []error
 	advice := ""
@@ -147,30 +150,34 @@ func (c *Client) FetchAll(ctx context.Context, all []recipes.Git) ([]Tree, error
 		trees = append(trees, t)
 	}
 	if len(missing) > 0 {
-		return nil, fmt.Errorf("%w\n%d of %d commits are missing. Where their repositories can be reached, mirror them, and name the folder, or an address where it is served, in PALISADE_GIT_MIRROR:%s",
+		return nil, fmt.Errorf("%w\nmissing: %d of %d commits. Where their repositories can be reached, mirror them, and name the folder, or an address where it is served, in PALISADE_GIT_MIRROR:%s",
 			errors.Join(missing...), len(missing), len(all), advice)
 	}
 	return trees, nil
 }
 
+func (c *Client) patience(ctx context.Context) (context.Context, context.CancelFunc) {
+	patience := c.Bounds.filled().Patience
+	return context.WithTimeoutCause(ctx, patience, fmt.Errorf("%w: git did not end in %v", ErrFetch, patience))
+}
+
 // fetch lays the files of g out at dir.
 func (c *Client) fetch(ctx context.Context, g recipes.Git, dir string) (fetched, error) {
 	if c.Git == "" {
-		return fetched{}, fmt.Errorf("%w: there is no git command in PATH, which fetches it: install git", ErrFetch)
+		return fetched{}, errors.New("there is no git command in PATH, which fetches it: install git")
 	}
 	places, err := c.places(g)
 	if err != nil {
 		return fetched{}, err
 	}
-	bounds := c.Bounds.filled()
-	ctx, cancel := context.WithTimeoutCause(ctx, bounds.Patience, fmt.Errorf("%w: git did not end in %v", ErrFetch, bounds.Patience))
+	ctx, cancel := c.patience(ctx)
 	defer cancel()
 	tmp, remove, err := c.Store.Temp("git")
 	if err != nil {
 		return fetched{}, err
 	}
 	defer remove()
-	r := &repository{git: c.Git, env: c.Env, tmp: tmp, dir: filepath.Join(tmp, "repository"), bounds: bounds}
+	r := &repository{git: c.Git, env: c.Env, tmp: tmp, dir: filepath.Join(tmp, "repository"), bounds: c.Bounds.filled()}
 	if err := r.fetch(ctx, places, g); err != nil {
 		return fetched{}, err
 	}

@@ -25,9 +25,13 @@ type place struct{ address, protocol string }
 // placeOf refuses an address of which more than the repository could be read: a
 // password would be seen on git's command line.
 func placeOf(address string) (place, error) {
+	const want = "the address of a folder, or of a server by http or https, without user, query and fragment"
 	u, err := url.Parse(address)
-	if err != nil || !slices.Contains([]string{"file", "http", "https"}, u.Scheme) || u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.Opaque != "" {
-		return place{}, fmt.Errorf("%.200q is not the address of a folder, or of a server by http or https, without user, query and fragment", address)
+	if err != nil { // which quotes it
+		return place{}, errors.New("it is not " + want)
+	}
+	if !slices.Contains([]string{"file", "http", "https"}, u.Scheme) || u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.Opaque != "" {
+		return place{}, fmt.Errorf("%.200q is not %s", (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String(), want)
 	}
 	if u.Scheme == "file" && (u.Host != "" || !strings.HasPrefix(u.Path, "/")) {
 		return place{}, fmt.Errorf("%.200q is not file:///…, with an absolute path", address)
@@ -83,16 +87,16 @@ func (r *repository) fetch(ctx context.Context, places []place, g recipes.Git) e
 	return errors.Join(failed...)
 }
 
-// refusals are what servers say that do not give a commit by its name, or do not
-// give a part of the history.
-var refusals = []string{"not our ref", "unadvertised object", "does not allow request", "not support shallow"}
+// refusals are what is said of servers that do not give a commit by its name, or do
+// not give a part of the history; not what those say that lack the commit.
+var refusals = []string{"unadvertised object", "does not allow request", "not support shallow"}
 
 // from fetches from one place.
 func (r *repository) from(ctx context.Context, p place, g recipes.Git) error {
 	if err := os.RemoveAll(r.dir); err != nil { // what another place left
 		return err
 	}
-	if err := r.run(ctx, "", nil, "init", "--quiet", "--bare", "--template=", r.dir); err != nil {
+	if err := r.init(ctx); err != nil {
 		return err
 	}
 	args := []string{"fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--no-auto-gc", "--no-write-fetch-head", "--no-write-commit-graph"}
@@ -103,16 +107,7 @@ func (r *repository) from(ctx context.Context, p place, g recipes.Git) error {
 	}
 	err := r.run(ctx, p.protocol, nil, slices.Concat(args, []string{"--depth=1", "--", p.address}, wanted, tag)...)
 	if err != nil && slices.ContainsFunc(refusals, func(said string) bool { return strings.Contains(err.Error(), said) }) {
-		// All of it then: the commit has to be in some branch, or the tag's.
-		err = r.run(ctx, p.protocol, nil, slices.Concat(args, []string{"--", p.address, "refs/heads/*:refs/heads/*", "refs/tags/*:refs/tags/*"})...)
-		if err == nil {
-			if err = r.run(ctx, "", nil, "cat-file", "-e", g.Commit); err != nil {
-				err = fmt.Errorf("%w: no branch or tag has that commit", ErrFetch)
-			}
-		}
-		if err == nil && g.Tag != "" {
-			err = r.run(ctx, "", nil, "rev-parse", "--quiet", "--verify", "--end-of-options", "refs/tags/"+g.Tag)
-		}
+		err = r.whole(ctx, p, g, args)
 	}
 	if err != nil {
 		return fmt.Errorf("from %s: %w", p.address, err)
@@ -123,6 +118,38 @@ func (r *repository) from(ctx context.Context, p place, g recipes.Git) error {
 	}
 	if kind = strings.TrimSpace(kind); kind != "commit" {
 		return fmt.Errorf("%w: %s is a %s there", ErrRefused, g.Commit, kind)
+	}
+	return nil
+}
+
+// init makes the repository, for which no attribute of a commit has anything put
+// into files that is not of the commit: that would be of the repository, or said by
+// programs that git asks.
+func (r *repository) init(ctx context.Context) error {
+	if err := r.run(ctx, "", nil, "init", "--quiet", "--bare", "--template=", r.dir); err != nil {
+		return err
+	}
+	info := filepath.Join(r.dir, "info")
+	if err := os.MkdirAll(info, 0o700); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(info, "attributes"), []byte("* -export-subst\n"), 0o600)
+}
+
+// whole fetches all that a place has: the commit has to be in some branch, or the
+// tag's. What speaks against all of it speaks against the place, and not against
+// the commit.
+func (r *repository) whole(ctx context.Context, p place, g recipes.Git, fetch []string) error {
+	err := r.run(ctx, p.protocol, nil, slices.Concat(fetch, []string{"--", p.address, "refs/heads/*:refs/heads/*", "refs/tags/*:refs/tags/*"})...)
+	switch {
+	case errors.Is(err, ErrRefused):
+		return fmt.Errorf("%w: it gives nothing but all of its history: %v", ErrFetch, err)
+	case err != nil:
+		return err
+	case r.run(ctx, "", nil, "cat-file", "-e", g.Commit) != nil:
+		return fmt.Errorf("%w: no branch or tag has that commit", ErrFetch)
+	case g.Tag != "" && r.run(ctx, "", nil, "rev-parse", "--quiet", "--verify", "--end-of-options", "refs/tags/"+g.Tag) != nil:
+		return fmt.Errorf("%w: there is no tag %s", ErrFetch, g.Tag)
 	}
 	return nil
 }
@@ -145,11 +172,16 @@ func (r *repository) command(ctx context.Context, protocol string, args ...strin
 		// Names are judged here, where the error can say which.
 		"-c", "fetch.fsck.hasDot=ignore", "-c", "fetch.fsck.hasDotdot=ignore", "-c", "fetch.fsck.hasDotgit=ignore", "-c", "fetch.fsck.fullPathname=ignore",
 		"-c", "gc.auto=0", "-c", "maintenance.auto=false", "-c", "submodule.recurse=false",
-		// Large files go past memory, to the disk that is watched.
-		"-c", "core.bigFileThreshold=16m", "-c", "pack.threads=1",
-		// A server may send elsewhere once, before anything was asked of it.
-		"-c", "http.followRedirects=initial", "-c", "protocol.version=2",
+		"-c", "pack.threads=1",
+		// A server may send elsewhere once, before anything was asked of it, and may not
+		// keep silent.
+		"-c", "http.followRedirects=initial", "-c", "protocol.version=2", "-c", "http.lowSpeedLimit=1000", "-c", "http.lowSpeedTime=60",
 	}, args...)...)
+	if protocol != "" {
+		// Large files go past memory, to the disk that is watched. Not so where they are
+		// read: attributes do not count for what is large.
+		cmd.Args = slices.Insert(cmd.Args, 1, "-c", "core.bigFileThreshold=16m")
+	}
 	cmd.Dir = r.tmp
 	cmd.Env = append(r.passed(),
 		"LC_ALL=C", "GIT_DIR="+r.dir,
@@ -168,23 +200,16 @@ func (r *repository) command(ctx context.Context, protocol string, args ...strin
 
 // passedOn is what of the caller's environment git gets: where it is, and how
 // servers are reached.
-var passedOn = []string{
-	"PATH", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR",
-}
+var passedOn = []string{"PATH", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"}
 
 func (r *repository) passed() []string {
 	var env []string
 	for _, kv := range r.env {
-		name, value, _ := strings.Cut(kv, "=")
-		if !slices.Contains(passedOn, name) {
-			continue
-		}
-		env = append(env, kv)
-		switch name { // which the library that git speaks https with does not read itself
-		case "SSL_CERT_FILE":
-			env = append(env, "GIT_SSL_CAINFO="+value)
-		case "SSL_CERT_DIR":
-			env = append(env, "GIT_SSL_CAPATH="+value)
+		switch name, value, _ := strings.Cut(kv, "="); {
+		case slices.Contains(passedOn, name):
+			env = append(env, kv)
+		case name == "SSL_CERT_FILE" && value != "":
+			env = append(env, "GIT_SSL_CAINFO="+value) // as git calls it
 		}
 	}
 	return env
@@ -202,7 +227,7 @@ func (r *repository) run(ctx context.Context, protocol string, stdout io.Writer,
 		return context.Cause(ctx)
 	}
 	if err != nil {
-		return fmt.Errorf("%w: git %s: %w", ErrFetch, args[0], err)
+		return fmt.Errorf("git %s: %w", args[0], err)
 	}
 	watch := time.NewTicker(50 * time.Millisecond)
 	defer watch.Stop()
@@ -213,7 +238,7 @@ func (r *repository) run(ctx context.Context, protocol string, stdout io.Writer,
 			case ctx.Err() != nil:
 				return context.Cause(ctx)
 			case err != nil:
-				return fmt.Errorf("%w: git %s: %w: %s", kindOf(said.String()), args[0], err, shown(said.String()))
+				return failure(protocol, said.String(), fmt.Errorf("git %s: %w: %s", args[0], err, shown(said.String())))
 			}
 			return r.within()
 		case <-watch.C:
@@ -224,12 +249,18 @@ func (r *repository) run(ctx context.Context, protocol string, stdout io.Writer,
 	}
 }
 
-// kindOf tells a commit that git itself refuses from one that is not to be had.
-func kindOf(said string) error {
-	if strings.Contains(said, "fsck error") {
-		return ErrRefused
+// failure tells what git itself refuses from what is not to be had, and both from
+// what fails here.
+func failure(protocol, said string, err error) error {
+	switch {
+	case protocol == "":
+		return err
+	case strings.Contains(said, "dubious ownership"):
+		return fmt.Errorf("the repository belongs to another user, and git reads such a folder by no leave that is given here; serve it by http, or copy it: %w", err)
+	case strings.Contains(said, "fsck error"):
+		return fmt.Errorf("%w: %w", ErrRefused, err)
 	}
-	return ErrFetch
+	return fmt.Errorf("%w: %w", ErrFetch, err)
 }
 
 // within refuses to keep more than may be received.
@@ -258,14 +289,23 @@ const maxAnswer = 64 << 20
 
 // ask is what git prints.
 func (r *repository) ask(ctx context.Context, args ...string) (string, error) {
-	out := &child.Bounded{Room: maxAnswer}
-	if err := r.run(ctx, "", out, args...); err != nil {
-		return "", err
-	}
-	if out.Full() {
+	out := &answer{child.Bounded{Room: maxAnswer}}
+	err := r.run(ctx, "", out, args...)
+	if out.Full() && ctx.Err() == nil {
 		return "", fmt.Errorf("%w: git %s says more than %d bytes", ErrRefused, args[0], maxAnswer)
 	}
-	return out.String(), nil
+	return out.String(), err
+}
+
+// answer takes no more than there is room for, which ends git: a few kilobytes can
+// name more files than anybody could ever list.
+type answer struct{ child.Bounded }
+
+func (a *answer) Write(p []byte) (int, error) {
+	if n, err := a.Bounded.Write(p); err != nil || !a.Full() {
+		return n, err
+	}
+	return 0, io.ErrShortWrite
 }
 
 // shown is what a server or git said, for a line of an error.
