@@ -74,7 +74,7 @@ func sample() *Manifest {
 			Added:   []File{file("web/ui/static/mantine-ui/index.html", "0644", "<html>")},
 		}},
 		UI: &UI{
-			Kind: "pnpm", Origin: source, Note: "built from its source",
+			Kind: "elm", Origin: source, Note: "built from its source",
 			Packages: []Package{{"react", "19.1.0", "sha512-" + strings.Repeat("A", 86) + "=="}},
 			Commits:  []Git{commit},
 			Host:     []File{file("/lib64/ld-linux-x86-64.so.2", "0755", "loader")},

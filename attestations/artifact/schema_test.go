@@ -28,7 +28,7 @@ var rules = map[string]jsonschema.Schema{
 	"Record.variant":         {MinLength: jsonschema.Ptr(1)},
 	"Module.path":            {MinLength: jsonschema.Ptr(1)},
 	"Module.sum":             {Pattern: `^(h1:[A-Za-z0-9+/]{43}=)?$`},
-	"UI.kind":                {Enum: []any{"pnpm", "bundle"}},
+	"UI.kind":                {Enum: []any{"pnpm", "elm", "bundle"}},
 	"Package.integrity":      {Pattern: `^sha512-[A-Za-z0-9+/]{86}==$`},
 	"Binary.size":            {Minimum: jsonschema.Ptr(0.0)},
 	"File.mode":              {Pattern: `^0[0-7]{3}$`},

@@ -163,7 +163,9 @@ func decode(data []byte, into any) error {
 }
 
 // LayHome makes at dir, which is not there or empty, what ELM_HOME has to be for
-// the compiler to find packages, and nothing else.
+// the compiler to find packages, and nothing else. Of a package elm.json and src are
+// laid there: what the compiler takes for its own work of another day would be used
+// instead of the source.
 func LayHome(dir string, packages []Package) error {
 	registry, err := Registry(packages)
 	if err != nil {
@@ -186,22 +188,22 @@ func LayHome(dir string, packages []Package) error {
 		if err := root.MkdirAll(to, 0o755); err != nil {
 			return err
 		}
-		if err := copyTree(root, to, p.Dir); err != nil {
+		if err := copyPackage(root, to, p.Dir); err != nil {
 			return fmt.Errorf("copying package %s: %w", p, err)
 		}
 	}
 	return root.WriteFile("registry.dat", registry, 0o644)
 }
 
-// copyTree copies the regular files of from below to. Anything else but folders
-// is refused.
-func copyTree(root *os.Root, to, from string) error {
+// copyPackage copies elm.json of from, and the regular files of its src, below to.
+// Anything else but folders is refused there.
+func copyPackage(root *os.Root, to, from string) error {
 	source, err := os.OpenRoot(from)
 	if err != nil {
 		return err
 	}
 	defer source.Close()
-	return fs.WalkDir(source.FS(), ".", func(name string, d fs.DirEntry, err error) error {
+	place := func(name string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
@@ -215,7 +217,8 @@ func copyTree(root *os.Root, to, from string) error {
 			return err
 		}
 		return root.WriteFile(path.Join(to, name), data, 0o644)
-	})
+	}
+	return errors.Join(fs.WalkDir(source.FS(), "elm.json", place), fs.WalkDir(source.FS(), "src", place))
 }
 
 // Registry is a registry.dat that knows these packages, each at its one version.

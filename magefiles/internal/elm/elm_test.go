@@ -107,10 +107,21 @@ func TestRegistry(t *testing.T) {
 func TestLayHome(t *testing.T) {
 	_, packages := tiny(t)
 	home := filepath.Join(t.TempDir(), "home")
+	for _, name := range []string{"artifacts.dat", "elm-stuff/x"} { // which the compiler would believe
+		full := filepath.Join(packages[0].Dir, filepath.FromSlash(name))
+		if err := errors.Join(os.MkdirAll(filepath.Dir(full), 0o755), os.WriteFile(full, nil, 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if err := LayHome(home, packages); err != nil {
 		t.Fatal(err)
 	}
 	below := filepath.Join(home, "0.19.1", "packages")
+	for _, name := range []string{"elm/core/1.0.0/artifacts.dat", "elm/core/1.0.0/elm-stuff"} {
+		if _, err := os.Stat(filepath.Join(below, filepath.FromSlash(name))); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s is laid there: %v", name, err)
+		}
+	}
 	for _, name := range []string{"registry.dat", "elm/core/1.0.0/elm.json", "elm/core/1.0.0/src/Elm/Kernel/List.js", "tiny-bells/sound-ing/2.1.0/src/Sound/Ing.elm"} {
 		if _, err := os.Stat(filepath.Join(below, filepath.FromSlash(name))); err != nil {
 			t.Error(err)

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/mod/module"
 	"golang.org/x/mod/sumdb/dirhash"
@@ -23,7 +24,8 @@ import (
 // interfaces makes web interfaces, once for each set of inputs.
 type interfaces struct{ pipeline *Pipeline }
 
-// Inputs is the script, the toolchains and the packages of Elm, or the bundle.
+// Inputs is upstream's module, the script, the toolchains and the packages of Elm, or
+// the bundle.
 func (i *interfaces) Inputs(r *recipes.Recipe) ([]string, error) {
 	kind := r.UI.Kind()
 	if b := r.UI.Bundle; b != nil {
@@ -40,13 +42,16 @@ func (i *interfaces) Inputs(r *recipes.Recipe) ([]string, error) {
 	}
 	// What was made without a sandbox is never taken where one is there or asked for.
 	sandboxed := fmt.Sprint(i.pipeline.Config.Hermetic, sandbox.Available() == nil)
-	inputs := []string{kind, dir, string(text), string(webui.Observer), sandboxed}
+	inputs := []string{
+		kind, r.Module, r.Lock.Upstream, r.Lock.Sums[module.Version{Path: r.Module, Version: r.Lock.Upstream}],
+		r.Released.UTC().Format(time.RFC3339), dir, string(text), string(webui.Observer), sandboxed,
+	}
 	for _, t := range tools {
 		inputs = append(inputs, t.Hash)
 	}
 	if r.UI.Elm != nil {
 		for _, p := range r.UI.Elm.Packages {
-			inputs = append(inputs, p.Name, p.Repository, p.Commit, p.Hash, p.Tag)
+			inputs = append(inputs, p.Pins()...)
 		}
 	}
 	return inputs, nil
@@ -67,8 +72,9 @@ func (i *interfaces) Make(ctx context.Context, t source.Tree, dir string, fits f
 	if err != nil {
 		return webui.Assets{}, err
 	}
-	if fits == nil {
+	if fits == nil { // and is not what a build takes
 		fits = func(webui.Assets) error { return nil }
+		inputs = append(inputs, "held against nothing")
 	}
 	share, produce := alone[madeUI], i.bundle // which lies in a module, and is there as soon as from elsewhere
 	if r.UI.Pnpm != nil {
@@ -173,9 +179,6 @@ func (i *interfaces) elmPackages(ctx context.Context, r *recipes.Recipe) ([]webu
 	}
 	packages := make([]webui.ElmPackage, len(trees))
 	for n, t := range trees {
-		if err := t.Verify(ctx); err != nil {
-			return nil, err
-		}
 		packages[n] = webui.ElmPackage{
 			Package: elm.Package{Name: locked[n].Package, Version: locked[n].Version, Dir: t.Dir}, Commit: t.Artifact(),
 		}

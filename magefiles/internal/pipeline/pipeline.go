@@ -262,11 +262,20 @@ func (p *Pipeline) fetch(ctx context.Context, r *recipes.Recipe) (source.Tree, e
 	if r.Git == nil {
 		return source.Fetch(ctx, pinned, r)
 	}
-	commit, err := p.commits.Fetch(ctx, *r.Git)
+	commit, err := p.commit(ctx, r)
 	if err != nil {
 		return source.Tree{}, err
 	}
 	return source.FetchCommit(ctx, pinned, r, commit)
+}
+
+// commit is what a recipe's module is made of.
+func (p *Pipeline) commit(ctx context.Context, r *recipes.Recipe) (gitsource.Tree, error) {
+	trees, err := p.commits.FetchAll(ctx, []recipes.Git{*r.Git})
+	if err != nil {
+		return gitsource.Tree{}, err
+	}
+	return trees[0], nil
 }
 
 // pinned fetches with the Go that the recipe pins, and is given upstream's module
@@ -280,7 +289,7 @@ func (p *Pipeline) pinned(ctx context.Context, r *recipes.Recipe) (*modules.Clie
 	client := *p.hostGo
 	client.Go = filepath.Join(golang.Dir, "bin", "go")
 	if r.Git != nil {
-		commit, err := p.commits.Fetch(ctx, *r.Git)
+		commit, err := p.commit(ctx, r)
 		if err != nil {
 			return nil, err
 		}

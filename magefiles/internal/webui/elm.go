@@ -205,6 +205,9 @@ func (b *elmBuild) embedded() ([]artifact.Embedded, error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(r.Compiled) == 0 {
+		return nil, fmt.Errorf("%w: it speaks of nothing that Elm's compiler wrote", ErrReport)
+	}
 	if err := holdServed(filepath.Join(b.workspace(), elmBuilt), r); err != nil {
 		return nil, err
 	}

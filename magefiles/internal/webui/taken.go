@@ -36,6 +36,8 @@ func CheckPnpm(in PnpmInput, said Assets) error {
 	switch {
 	case ui.Kind != recipes.PnpmUI || ui.Note != notePnpm || ui.Report == nil:
 		return fmt.Errorf("%w: it is a %.100q, %.200q", ErrTaken, ui.Kind, ui.Note)
+	case len(ui.Commits) > 0:
+		return fmt.Errorf("%w: it is made with packages at their commits", ErrTaken)
 	case !reflect.DeepEqual(ui.Origin, in.Module):
 		return fmt.Errorf("%w: it is made of %.200q@%.100q", ErrTaken, ui.Origin.Path, ui.Origin.Version)
 	case !ascending(ui.Packages, func(p artifact.Package) string { return p.Name + "\x00" + p.Version }):

@@ -46,6 +46,7 @@ packages:
 		"another note":                    func(a *Assets) { a.UI.Note += " It is safe." },
 		"no report":                       func(a *Assets) { a.UI.Report = nil },
 		"another origin":                  func(a *Assets) { a.UI.Origin.Version = "v1.0.1" },
+		"a commit":                        func(a *Assets) { a.UI.Commits = []artifact.Git{{Name: "elm/core@1.0.5"}} },
 		"no packages":                     func(a *Assets) { a.UI.Packages, a.Embedded = nil, nil },
 		"a package twice":                 func(a *Assets) { a.UI.Packages[1] = a.UI.Packages[0] },
 		"packages out of order":           func(a *Assets) { a.UI.Packages[0], a.UI.Packages[1] = a.UI.Packages[1], a.UI.Packages[0] },
