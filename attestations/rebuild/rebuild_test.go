@@ -53,10 +53,13 @@ func same(t testing.TB, g rebuild.Given) rebuild.Run {
 			ID: "https://palisade.example/builders/workstation/v1", Version: map[string]string{"palisade": "v0.7.0"},
 			Dependencies: []intoto.Resource{{Name: "palisade@v0.7.0", URI: "pkg:golang/palisade@v0.7.0", Digest: intoto.Digests{"dirHash": tool.Hex()}}},
 		},
-		Rebuilt:   map[string]artifact.Digest{},
-		Varied:    []rebuild.Variation{{Name: "umask", Value: "0077"}, {Name: "cache", Value: "empty"}, {Name: "time zone", Value: "XXX-13:45"}},
-		NotVaried: []rebuild.Variation{{Name: "user", Why: "no user namespace: operation not permitted"}, {Name: "host name", Why: "no user namespace: operation not permitted"}},
-		Metadata:  provenance.Metadata{InvocationID: "0b6e7f6e-5a1c-4d55-9a37-0c5e1f7f7a11", StartedOn: start, FinishedOn: start.Add(4 * time.Minute)},
+		Rebuilt: map[string]artifact.Digest{},
+		Varied:  []rebuild.Variation{{Name: "umask", Value: "0077"}, {Name: "cache", Value: "empty"}, {Name: "time zone", Value: "XXX-13:45"}},
+		NotVaried: []rebuild.Variation{
+			{Name: "user", Why: "no user namespace: operation not permitted"}, {Name: "host name", Why: "no user namespace: operation not permitted"},
+			{Name: "order of files in a folder", Why: "no mount namespace: operation not permitted"},
+		},
+		Metadata: provenance.Metadata{InvocationID: "0b6e7f6e-5a1c-4d55-9a37-0c5e1f7f7a11", StartedOn: start, FinishedOn: start.Add(4 * time.Minute)},
 	}
 	for _, s := range g.Compare {
 		run.Rebuilt[s.Name] = must(artifact.ParseDigest("sha256:" + s.Digest["sha256"]))(t)
@@ -146,7 +149,7 @@ func TestRoundTrip(t *testing.T) {
 	want := rebuild.Rebuild{
 		Subject: g.Subject, Original: g.Original, Rebuilder: run.Rebuilder, Compared: back.Compared,
 		Varied:    []rebuild.Variation{{Name: "cache", Value: "empty"}, {Name: "time zone", Value: "XXX-13:45"}, {Name: "umask", Value: "0077"}},
-		NotVaried: []rebuild.Variation{{Name: "host name", Why: run.NotVaried[1].Why}, {Name: "user", Why: run.NotVaried[0].Why}},
+		NotVaried: []rebuild.Variation{{Name: "host name", Why: run.NotVaried[1].Why}, run.NotVaried[2], {Name: "user", Why: run.NotVaried[0].Why}},
 		Metadata:  run.Metadata,
 	}
 	want.Metadata.StartedOn, want.Metadata.FinishedOn = run.Metadata.StartedOn.UTC().Truncate(time.Second), run.Metadata.FinishedOn.UTC().Truncate(time.Second)

@@ -85,9 +85,8 @@ var (
 // nothing needs is refused too.
 var (
 	mayReadEnvironment = map[string]string{
-		"magefiles/internal/config":       "it is the one reader",
-		"magefiles/internal/surroundings": "its stand-in becomes the program, and passes on what it was given",
-		"magefiles/internal/proxytest":    "it is for tests, which need the go command",
+		"magefiles/internal/config":    "it is the one reader",
+		"magefiles/internal/proxytest": "it is for tests, which need the go command",
 	}
 	mayReadClock = map[string]string{
 		"attestations/signing/sigstoretest": "it is for tests, whose tokens expire",

@@ -67,33 +67,30 @@ func numbered(name string, n int) string {
 
 // Do runs the steps one after the other and tells what was varied for them. With
 // an error no step behind the one that failed was done.
-func (e Elsewhere) Do(ctx context.Context, steps []Step) (variations []surroundings.Variation, err error) {
-	home, cache := filepath.Join(e.Dir, "home"), filepath.Join(e.Dir, "cache")
-	for _, d := range []string{home, cache} {
+func (e Elsewhere) Do(ctx context.Context, steps []Step) ([]surroundings.Variation, error) {
+	place := surroundings.Place{
+		Home: filepath.Join(e.Dir, "home"), Cache: filepath.Join(e.Dir, "cache"), Links: map[string]string{}, Stderr: e.Stderr,
+	}
+	for _, d := range []string{place.Home, place.Cache} {
 		if err := os.MkdirAll(d, 0o700); err != nil {
 			return nil, err
 		}
 	}
 	for _, fetched := range []string{"mod", "npm"} {
-		if err := os.MkdirAll(filepath.Join(e.Cache, fetched), 0o755); err != nil {
-			return nil, err
-		}
-		if err := os.Symlink(filepath.Join(e.Cache, fetched), filepath.Join(cache, fetched)); err != nil {
+		place.Links[fetched] = filepath.Join(e.Cache, fetched)
+		if err := os.MkdirAll(place.Links[fetched], 0o755); err != nil {
 			return nil, err
 		}
 	}
+	place.Keep = append(keep(e.Fetch), "npm_config_registry="+e.Registry, "PALISADE_GIT_MIRROR="+e.GitMirror, "PALISADE_CACHE="+place.Cache)
+	var programs []surroundings.Program
 	for i, s := range steps {
-		fmt.Fprintf(e.Stderr, "building there: %s (%d of %d)\n", s.Name, i+1, len(steps))
-		variations, err = surroundings.Do(ctx, surroundings.Run{
-			Args: append([]string{e.Self}, s.Args...),
-			Dir:  s.Checkout, Home: home, Stderr: e.Stderr,
-			Keep: append(keep(e.Fetch), "npm_config_registry="+e.Registry, "PALISADE_GIT_MIRROR="+e.GitMirror, "PALISADE_CACHE="+cache, "PALISADE_DIST="+s.Dist),
+		programs = append(programs, surroundings.Program{
+			Name: s.Name, Says: fmt.Sprintf("building there: %s (%d of %d)", s.Name, i+1, len(steps)),
+			Args: append([]string{e.Self}, s.Args...), Dir: s.Checkout, Keep: []string{"PALISADE_DIST=" + s.Dist},
 		})
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", s.Name, err)
-		}
 	}
-	return variations, nil
+	return surroundings.Do(ctx, place, programs)
 }
 
 // keep is what a build elsewhere needs to know of this place: how to fetch. Which

@@ -198,7 +198,6 @@ func (o Options) run(begun time.Time, variations []surroundings.Variation) rebui
 	run := rebuild.Run{
 		Rebuilder: o.Rebuilder,
 		Varied:    []rebuild.Variation{{Name: "caches", Value: "cold, but for what was fetched"}},
-		NotVaried: []rebuild.Variation{{Name: "order of files in a folder", Why: "no file system that lists them in another order is at hand"}},
 		Metadata:  provenance.Metadata{InvocationID: o.Invocation, StartedOn: begun, FinishedOn: finished},
 	}
 	for _, v := range variations {

@@ -1,19 +1,20 @@
-// Package surroundings runs a program in surroundings that differ from the
+// Package surroundings runs programs in surroundings that differ from the
 // caller's in everything that a build must not depend on: user, host name,
-// file mode mask, number of processors, home, time zone, locale, and a set of
-// variables that would change a build that heard them. It says which of them
-// it varied and which this machine did not let it vary, so that what was not
-// tried is never taken for a pass.
+// file mode mask, number of processors, order of the files in a folder, home,
+// time zone, locale, and a set of variables that would change a build that heard
+// them. It says which of them it varied and which this machine did not let it
+// vary, so that what was not tried is never taken for a pass.
 package surroundings
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -26,20 +27,29 @@ type Variation struct {
 	Why         string
 }
 
-// A Run is a program to run elsewhere.
-type Run struct {
-	Args   []string
-	Dir    string
-	Home   string   // an empty directory
-	Keep   []string // variables to pass on, "KEY=value": where to fetch from, and the program's own
+// fileOrder is the name of the variation that Place.Cache is there for.
+const fileOrder = "order of files in a folder"
+
+// A Place is where programs run one after the other.
+type Place struct {
+	Home string // an empty directory
+	// Cache is an empty directory that all of them share and nobody else uses.
+	// Where the order of files is varied, a file system in memory lies over it
+	// while they run, and what they leave there is gone with them.
+	Cache string
+	// Links are made in Cache: names in it, to what they lead to.
+	Links  map[string]string
+	Keep   []string // variables to pass on, "KEY=value": where to fetch from
 	Stderr io.Writer
 }
 
-// change is what the stand-in is told to do before it becomes the program.
-type change struct {
-	Umask int    `json:"umask"`
-	Host  string `json:"host"` // "" leaves it
-	CPUs  int    `json:"cpus"`
+// A Program is what runs there.
+type Program struct {
+	Name string // for errors
+	Says string // a line on Stderr before it begins, "" for none
+	Args []string
+	Dir  string
+	Keep []string // variables of its own
 }
 
 // The values are unlike any that a build machine has by default. The time zone
@@ -58,30 +68,36 @@ var misleading = []string{
 	"LOGNAME=somebody", "NODE_OPTIONS=--no-such-option", "SOURCE_DATE_EPOCH=1", "USER=somebody",
 }
 
-// patience is how long the program has for ending once it was told to. Whoever
+// patience is how long a program has for ending once it was told to. Whoever
 // runs the targets gives all of them five seconds.
 const patience = 3 * time.Second
 
-// Do runs r and returns what was varied, sorted by name. The error is the
-// program's, or the cause why ctx ended: then the program was interrupted, to
-// clear away what it made, and killed where it did not end by that.
-func Do(ctx context.Context, r Run) ([]Variation, error) {
-	env := append(slices.Clone(misleading), "HOME="+r.Home, "LANG="+locale, "LC_ALL="+locale, "TZ="+timeZone, "TMPDIR="+r.Home)
+// Do runs the programs until one fails, and returns what was varied for them,
+// sorted by name. The error is the first program's that failed, or the cause why
+// ctx ended: then it was interrupted, to clear away what it made, and killed
+// where it did not end by that.
+func Do(ctx context.Context, place Place, programs []Program) ([]Variation, error) {
+	env := append(slices.Clone(misleading), "HOME="+place.Home, "LANG="+locale, "LC_ALL="+locale, "TZ="+timeZone, "TMPDIR="+place.Home)
 	tried := []Variation{
-		{Name: "directory", Value: r.Dir}, {Name: "home", Value: r.Home},
+		{Name: "home", Value: place.Home},
 		{Name: "locale", Value: locale}, {Name: "time zone", Value: timeZone},
 		{Name: "umask", Value: fmt.Sprintf("%04o", umask)},
 		{Name: "variables", Value: fmt.Sprint(misleading)},
 	}
-	c := change{Umask: umask}
-	cmd, more := standIn(ctx, &c)
-	tried = append(tried, more...)
-	order, err := json.Marshal(c)
+	o := order{Umask: umask, Cache: place.Cache, Links: place.Links}
+	for _, p := range programs {
+		o.Programs = append(o.Programs, command{p.Says, p.Args, p.Dir, slices.Concat(place.Keep, p.Keep, env)})
+	}
+	if len(programs) > 0 {
+		tried = append(tried, Variation{Name: "directory", Value: programs[0].Dir})
+	}
+	cmd, more := standIn(ctx, &o)
+	told, err := json.Marshal(o)
 	if err != nil {
 		return nil, err
 	}
-	cmd.Args = append([]string{standInName, string(order)}, r.Args...)
-	cmd.Dir, cmd.Env, cmd.Stderr = r.Dir, slices.Concat(r.Keep, env), r.Stderr
+	var answer bytes.Buffer
+	cmd.Args, cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = []string{standInName}, []string{}, bytes.NewReader(told), &answer, place.Stderr
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}
@@ -90,34 +106,21 @@ func Do(ctx context.Context, r Run) ([]Variation, error) {
 	cmd.SysProcAttr.Setpgid = true
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = patience
-	slices.SortFunc(tried, func(a, b Variation) int {
-		if a.Name < b.Name {
-			return -1
-		}
-		return 1
-	})
 	err = child.Run(cmd)
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)
+		if cmd.Process != nil { // what it started and did not wait for
+			_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+		}
 	}
+	r, unread := last(&answer)
+	switch n := r.Begun; {
+	case err == nil && unread != nil:
+		err = fmt.Errorf("reading what was varied: %w", unread)
+	case err != nil && 0 < n && n <= len(programs):
+		err = fmt.Errorf("%s: %w", programs[n-1].Name, err)
+	}
+	tried = slices.Concat(tried, more, r.Tried)
+	slices.SortFunc(tried, func(a, b Variation) int { return strings.Compare(a.Name, b.Name) })
 	return tried, err
 }
-
-// standInName is the name under which this program starts itself to change
-// what only a process can change of itself.
-const standInName = "palisade-elsewhere"
-
-func init() {
-	if len(os.Args) < 3 || os.Args[0] != standInName {
-		return
-	}
-	var c change
-	err := json.Unmarshal([]byte(os.Args[1]), &c)
-	if err == nil {
-		err = become(c, os.Args[2:])
-	}
-	fmt.Fprintln(os.Stderr, "changing surroundings:", err)
-	os.Exit(1)
-}
-
-func command(ctx context.Context) *exec.Cmd { return exec.CommandContext(ctx, "/proc/self/exe") }

@@ -1,81 +1,114 @@
 package surroundings
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
 	"runtime"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"palisade/magefiles/internal/child"
 )
 
-// standIn is a command in a user and uts namespace of its own, where the user
-// and the host have other names, if the kernel gives them.
-func standIn(ctx context.Context, c *change) (*exec.Cmd, []Variation) {
+// standIn is a command in a user and a uts namespace of its own, where the user
+// and the host have other names, and in a mount namespace, where a file system
+// can lie over the cache; if the kernel gives them.
+func standIn(ctx context.Context, o *order) (*exec.Cmd, []Variation) {
 	cpus := Variation{Name: "processors", Value: "1"}
 	if runtime.NumCPU() == 1 {
 		cpus.Why = "there is only one"
 	}
-	c.CPUs = 1
-	namespaces := &syscall.SysProcAttr{
-		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWUTS,
-		UidMappings: []syscall.SysProcIDMap{{ContainerID: userID, HostID: os.Getuid(), Size: 1}},
-		GidMappings: []syscall.SysProcIDMap{{ContainerID: userID, HostID: os.Getgid(), Size: 1}},
-		AmbientCaps: []uintptr{unix.CAP_SYS_ADMIN}, // to set the host name, then dropped
-		Pdeathsig:   syscall.SIGKILL,
-	}
+	o.CPUs = 1
 	user := Variation{Name: "user", Value: strconv.Itoa(userID)}
 	host := Variation{Name: "host name", Value: hostName}
-	probe := exec.CommandContext(ctx, "/proc/self/exe")
-	probe.Args = []string{standInName, `{"umask":63,"host":"` + hostName + `","cpus":1}`, "/proc/self/exe", probeArg}
-	probe.SysProcAttr = namespaces
-	cmd := command(ctx)
-	if err := probe.Run(); err != nil {
-		user.Why = fmt.Sprintf("no user namespace: %v", err)
-		host.Why = user.Why
-	} else {
-		c.Host = hostName
-		cmd.SysProcAttr = namespaces
+	tried := func(more ...Variation) []Variation { return append(more, cpus, user, host) }
+	cmd := itself(ctx)
+	whole := refused(ctx, namespaces(syscall.CLONE_NEWNS))
+	if whole == nil {
+		o.Host, o.Memory, cmd.SysProcAttr = hostName, true, namespaces(syscall.CLONE_NEWNS)
+		return cmd, tried()
 	}
-	return cmd, []Variation{cpus, user, host}
+	files := Variation{Name: fileOrder, Why: fmt.Sprintf("no mount namespace: %v", whole)}
+	if why := refused(ctx, namespaces(0)); why != nil {
+		user.Why = fmt.Sprintf("no user namespace: %v", why)
+		host.Why = user.Why
+		return cmd, tried(files)
+	}
+	o.Host, cmd.SysProcAttr = hostName, namespaces(0)
+	return cmd, tried(files)
 }
 
-// probeArg makes the stand-in end at once, in the place of a program.
-const probeArg = "palisade-probe"
+func itself(ctx context.Context) *exec.Cmd { return exec.CommandContext(ctx, "/proc/self/exe") }
 
-// become changes this process and turns it into the program.
-func become(c change, args []string) error {
-	runtime.LockOSThread() // what follows is the thread's
-	unix.Umask(c.Umask)
-	if c.Host != "" {
-		if err := unix.Sethostname([]byte(c.Host)); err != nil {
-			return fmt.Errorf("setting the host name: %w", err)
+func namespaces(more uintptr) *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{
+		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWUTS | more,
+		UidMappings: []syscall.SysProcIDMap{{ContainerID: userID, HostID: os.Getuid(), Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{ContainerID: userID, HostID: os.Getgid(), Size: 1}},
+		AmbientCaps: []uintptr{unix.CAP_SYS_ADMIN}, // to set the host name and to mount, then dropped
+	}
+}
+
+// refused says why the kernel gives no such namespaces, and nothing if it does.
+func refused(ctx context.Context, namespaces *syscall.SysProcAttr) error {
+	told, err := json.Marshal(order{Host: hostName, Umask: umask})
+	if err != nil {
+		return err
+	}
+	said := &child.Bounded{Room: 200}
+	cmd := itself(ctx)
+	cmd.Args, cmd.Env, cmd.Stdin, cmd.Stderr, cmd.SysProcAttr = []string{standInName}, []string{}, bytes.NewReader(told), said, namespaces
+	if err = child.Run(cmd); err != nil && len(said.Bytes()) > 0 {
+		err = fmt.Errorf("%w: %s", err, strings.TrimSpace(said.String()))
+	}
+	return err
+}
+
+// become makes of this process what the programs are to be children of.
+func become(o order) (tried []Variation, err error) {
+	if o.Host != "" {
+		if err := unix.Sethostname([]byte(o.Host)); err != nil {
+			return nil, fmt.Errorf("setting the host name: %w", err)
 		}
-		// What may be inherited goes with it, and so the ambient set.
+	}
+	if o.Memory {
+		order := Variation{Name: fileOrder, Value: "that of a file system in memory, for toolchains, packages, patched sources and caches"}
+		if why := reorder(o.Cache, len(o.Programs)); why != nil {
+			order = Variation{Name: fileOrder, Why: why.Error()}
+		}
+		tried = append(tried, order)
+	}
+	if o.Host != "" {
+		// What may be inherited goes with it, and so the ambient set. Other threads
+		// have theirs still, and nobody may make them use it.
 		var none [2]unix.CapUserData
 		if err := unix.Capset(&unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}, &none[0]); err != nil {
-			return fmt.Errorf("dropping capabilities: %w", err)
+			return nil, fmt.Errorf("dropping capabilities: %w", err)
+		}
+		if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+			return nil, fmt.Errorf("keeping programs from tracing this one: %w", err)
 		}
 	}
-	if len(args) == 2 && args[1] == probeArg {
-		os.Exit(0)
-	}
-	if c.CPUs > 0 {
+	if o.CPUs > 0 {
 		var have, want unix.CPUSet
 		if err := unix.SchedGetaffinity(0, &have); err != nil {
-			return err
+			return nil, err
 		}
-		for cpu := 0; want.Count() < c.CPUs && cpu < 1024; cpu++ {
+		for cpu := 0; want.Count() < o.CPUs && cpu < 1024; cpu++ {
 			if have.IsSet(cpu) {
 				want.Set(cpu)
 			}
 		}
 		if err := unix.SchedSetaffinity(0, &want); err != nil {
-			return fmt.Errorf("choosing processors: %w", err)
+			return nil, fmt.Errorf("choosing processors: %w", err)
 		}
 	}
-	return unix.Exec(args[0], args, os.Environ())
+	return tried, nil
 }

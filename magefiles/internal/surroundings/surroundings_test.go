@@ -29,10 +29,15 @@ type observation struct {
 	Zone          int      // seconds east of UTC
 	Capabilities  []string // lines of /proc/self/status that grant any
 	EffectiveRoot bool
+	Listing       []string // files that it made in the cache, as they are listed there
+	Shared        string   // what it finds in the cache's file "shared", and in the folder that "linked/in" leads to
 }
 
 // observeArg makes the test's program say what it sees, on its stderr.
 const observeArg = "-observe"
+
+// leaveArg makes it leave a file in the cache.
+const leaveArg = "-leave"
 
 // waitArg makes it wait until it is interrupted.
 const waitArg = "-wait"
@@ -41,8 +46,14 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 2 && os.Args[1] == waitArg {
 		wait(os.Args[2])
 	}
+	if len(os.Args) > 2 && os.Args[1] == leaveArg {
+		if err := os.WriteFile(filepath.Join(os.Args[2], "shared"), []byte("left by the one before"), 0o600); err != nil {
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	if len(os.Args) > 1 && os.Args[1] == observeArg {
-		if err := json.NewEncoder(os.Stderr).Encode(observe()); err != nil {
+		if err := json.NewEncoder(os.Stderr).Encode(observe(os.Getenv("CACHE"))); err != nil {
 			os.Exit(1)
 		}
 		if len(os.Args) > 2 {
@@ -53,7 +64,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func observe() observation {
+func observe(cache string) observation {
 	host, _ := os.Hostname()
 	dir, _ := os.Getwd()
 	_, zone := time.Unix(0, 0).Zone()
@@ -66,6 +77,19 @@ func observe() observation {
 			o.Umask = fmt.Sprintf("%04o", info.Mode().Perm())
 		}
 		f.Close()
+	}
+	if many, err := os.MkdirTemp(cache, "many-"); err == nil {
+		for i := range 40 {
+			_ = os.WriteFile(filepath.Join(many, fmt.Sprint("file", i)), nil, 0o600)
+		}
+		if f, err := os.Open(many); err == nil {
+			o.Listing, _ = f.Readdirnames(-1)
+			f.Close()
+		}
+	}
+	for _, name := range []string{"shared", "linked/in/fetched"} {
+		data, _ := os.ReadFile(filepath.Join(cache, name))
+		o.Shared += string(data) + "\n"
 	}
 	status, _ := os.ReadFile("/proc/self/status")
 	for _, line := range strings.Split(string(status), "\n") {
@@ -85,21 +109,28 @@ func TestDo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	home, dir := t.TempDir(), t.TempDir()
+	home, dir, cache, fetched := t.TempDir(), t.TempDir(), t.TempDir(), t.TempDir()
+	if err := os.WriteFile(filepath.Join(fetched, "fetched"), []byte("fetched before"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	t.Setenv("SURROUNDINGS_SECRET", "x")
 	var stderr bytes.Buffer
-	tried, err := Do(t.Context(), Run{
-		Args: []string{self, observeArg}, Dir: dir, Home: home, Stderr: &stderr,
+	tried, err := Do(t.Context(), Place{
+		Home: home, Cache: cache, Links: map[string]string{"linked/in": fetched}, Stderr: &stderr,
 		Keep: []string{"PATH=/kept", "GOPROXY=http://kept"},
+	}, []Program{
+		{Name: "one", Args: []string{self, leaveArg, cache}, Dir: dir},
+		{Name: "two", Args: []string{self, observeArg}, Dir: dir, Says: "it begins", Keep: []string{"CACHE=" + cache}},
 	})
 	if err != nil {
 		t.Fatalf("%v\n%s", err, stderr.Bytes())
 	}
+	said, ok := strings.CutPrefix(stderr.String(), "it begins\n")
 	var there observation
-	if err := json.Unmarshal(stderr.Bytes(), &there); err != nil {
+	if err := json.Unmarshal([]byte(said), &there); err != nil || !ok {
 		t.Fatalf("%v: %s", err, stderr.Bytes())
 	}
-	here := observe()
+	here := observe(cache)
 	why := map[string]string{}
 	for _, v := range tried {
 		if _, ok := why[v.Name]; ok {
@@ -117,6 +148,7 @@ func TestDo(t *testing.T) {
 		{"host name", there.Host == hostName && here.Host != hostName, there.Host},
 		{"locale", slices.Contains(there.Env, "LC_ALL="+locale) && slices.Contains(there.Env, "LANG="+locale), there.Env},
 		{"processors", there.CPUs == 1 && here.CPUs > 1, there.CPUs},
+		{fileOrder, len(there.Listing) == 40 && !slices.Equal(there.Listing, here.Listing) && here.Shared == "\n\n", there.Listing},
 		{"time zone", slices.Contains(there.Env, "TZ="+timeZone), there.Env},
 		{"umask", there.Umask == "0600" && here.Umask != "0600", there.Umask},
 		{"user", there.User == userID && there.Group == userID && here.User != userID, there.User},
@@ -145,13 +177,16 @@ func TestDo(t *testing.T) {
 	// Nothing of this process' environment but what was to be kept.
 	for _, kv := range there.Env {
 		name, _, _ := strings.Cut(kv, "=")
-		ours := []string{"PATH", "GOPROXY", "HOME", "TMPDIR", "LANG", "LC_ALL", "TZ"}
+		ours := []string{"PATH", "GOPROXY", "CACHE", "HOME", "TMPDIR", "LANG", "LC_ALL", "TZ"}
 		if !slices.Contains(ours, name) && !slices.Contains(misleading, kv) {
 			t.Errorf("it sees %s", kv)
 		}
 	}
 	if !slices.Contains(there.Env, "PATH=/kept") || !slices.Contains(there.Env, "GOPROXY=http://kept") {
 		t.Errorf("it does not see what was to be kept: %q", there.Env)
+	}
+	if there.Shared != "left by the one before\nfetched before\n" {
+		t.Errorf("in the cache it finds %q", there.Shared)
 	}
 	if user := slices.IndexFunc(tried, func(v Variation) bool { return v.Name == "user" }); tried[user].Why == "" && (len(there.Capabilities) != 0 || there.EffectiveRoot) {
 		t.Errorf("it has capabilities: %q", there.Capabilities)
@@ -164,14 +199,39 @@ func TestDoFails(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	dir := t.TempDir()
+	program := func(name string, args ...string) Program { return Program{Name: name, Args: args, Dir: dir} }
+	good := program("good", self, leaveArg, dir)
 	var stderr bytes.Buffer
-	_, err = Do(t.Context(), Run{Args: []string{self, observeArg, "fail"}, Dir: t.TempDir(), Home: t.TempDir(), Stderr: &stderr})
-	if e := (*exec.ExitError)(nil); !errors.As(err, &e) || e.ExitCode() != 7 {
+	var links map[string]string
+	try := func(programs ...Program) error {
+		stderr.Reset()
+		_, err := Do(t.Context(), Place{Home: t.TempDir(), Cache: t.TempDir(), Links: links, Stderr: &stderr}, programs)
+		return err
+	}
+	never := program("never", self, leaveArg, filepath.Join(dir, "nowhere"))
+	err = try(good, program("bad", self, observeArg, "fail"), never)
+	if e := (*exec.ExitError)(nil); !errors.As(err, &e) || e.ExitCode() != 7 || !strings.HasPrefix(err.Error(), "bad: ") {
 		t.Errorf("got %v\n%s", err, stderr.Bytes())
 	}
-	stderr.Reset()
-	_, err = Do(t.Context(), Run{Args: []string{"/nonexistent"}, Dir: t.TempDir(), Home: t.TempDir(), Stderr: &stderr})
-	if err == nil || !strings.Contains(stderr.String(), "changing surroundings:") {
+	err = try(good, program("missing", "/nonexistent"))
+	if err == nil || !strings.HasPrefix(err.Error(), "missing: ") || !strings.Contains(stderr.String(), "in other surroundings: fork/exec /nonexistent") {
+		t.Errorf("got %v\n%s", err, stderr.Bytes())
+	}
+	// Killed: the status is of who started it, and says so all the same.
+	err = try(program("killed", "/bin/sh", "-c", "kill -9 $$"))
+	if err == nil || !strings.HasPrefix(err.Error(), "killed: ") || !strings.Contains(stderr.String(), "signal: killed") {
+		t.Errorf("got %v\n%s", err, stderr.Bytes())
+	}
+	// And so if the one that runs them all is killed, as by a lack of memory.
+	err = try(good, program("hungry", "/bin/sh", "-c", "kill -9 $PPID"), never)
+	if err == nil || err.Error() != "hungry: signal: killed" {
+		t.Errorf("got %v\n%s", err, stderr.Bytes())
+	}
+	// What fails before any of them is none of theirs.
+	links = map[string]string{".": dir}
+	err = try(never)
+	if err == nil || err.Error() != "exit status 1" || !strings.Contains(stderr.String(), "in other surroundings: symlink ") {
 		t.Errorf("got %v\n%s", err, stderr.Bytes())
 	}
 }
@@ -189,9 +249,14 @@ func TestDoInterrupts(t *testing.T) {
 			why := errors.New("enough")
 			ctx, cancel := context.WithCancelCause(t.Context())
 			defer cancel(nil)
+			reads, writes, err := os.Pipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer reads.Close()
 			ended := make(chan error, 1)
 			go func() {
-				_, err := Do(ctx, Run{Args: []string{self, waitArg, how}, Dir: dir, Home: t.TempDir(), Stderr: io.Discard})
+				_, err := Do(ctx, Place{Home: t.TempDir(), Cache: t.TempDir(), Stderr: writes}, []Program{{Args: []string{self, waitArg, how}, Dir: dir}})
 				ended <- err
 			}()
 			made := filepath.Join(dir, "made")
@@ -205,6 +270,12 @@ func TestDoInterrupts(t *testing.T) {
 			cancel(why)
 			if err := <-ended; !errors.Is(err, why) {
 				t.Errorf("got %v", err)
+			}
+			// The pipe ends when nobody is left who could write to it.
+			writes.Close()
+			_ = reads.SetReadDeadline(time.Now().Add(10 * time.Second))
+			if _, err := io.ReadAll(reads); err != nil {
+				t.Errorf("the program lives on: %v", err)
 			}
 			if _, err := os.Stat(made); (err == nil) != (how == "ignore") {
 				t.Errorf("what it made: %v", err)
