@@ -57,7 +57,7 @@ func same(t testing.TB, g rebuild.Given) rebuild.Run {
 		Varied:  []rebuild.Variation{{Name: "umask", Value: "0077"}, {Name: "cache", Value: "empty"}, {Name: "time zone", Value: "XXX-13:45"}},
 		NotVaried: []rebuild.Variation{
 			{Name: "user", Why: "no user namespace: operation not permitted"}, {Name: "host name", Why: "no user namespace: operation not permitted"},
-			{Name: "order of files in a folder", Why: "no mount namespace: operation not permitted"},
+			{Name: "order of files in a folder", Why: "no user namespace: operation not permitted"},
 		},
 		Metadata: provenance.Metadata{InvocationID: "0b6e7f6e-5a1c-4d55-9a37-0c5e1f7f7a11", StartedOn: start, FinishedOn: start.Add(4 * time.Minute)},
 	}

@@ -117,7 +117,7 @@ func Run(ctx context.Context, o Options) (Report, error) {
 		if !r.Equal() || !o.Targets[n].Attest {
 			continue
 		}
-		attested, err := r.attest(o.Targets[n], run, o.executor(n))
+		attested, err := r.attest(o.Targets[n], o.at(run, steps[n].Checkout), o.executor(n))
 		if err != nil {
 			return report, err
 		}
@@ -202,10 +202,22 @@ func (o Options) run(begun time.Time, variations []surroundings.Variation) rebui
 	}
 	for _, v := range variations {
 		if v.Why != "" {
-			run.NotVaried = append(run.NotVaried, rebuild.Variation{Name: v.Name, Why: line(v.Why)})
+			run.NotVaried = append(run.NotVaried, rebuild.Variation{Name: v.Name, Why: line(strings.ReplaceAll(v.Why, o.Elsewhere.Dir, "..."))})
 			continue
 		}
 		run.Varied = append(run.Varied, rebuild.Variation{Name: v.Name, Value: line(o.inScratch(v.Value))})
+	}
+	return run
+}
+
+// at is the run with the directory in which one target was made: each component
+// has a checkout of its own.
+func (o Options) at(run rebuild.Run, checkout string) rebuild.Run {
+	run.Varied = slices.Clone(run.Varied)
+	for i := range run.Varied {
+		if run.Varied[i].Name == surroundings.Directory {
+			run.Varied[i].Value = line(o.inScratch(checkout))
+		}
 	}
 	return run
 }

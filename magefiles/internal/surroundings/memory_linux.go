@@ -32,6 +32,9 @@ func freeMemory(proc, groups string) (int64, error) {
 		return 0, err
 	}
 	free <<= 10 // kB
+	if _, err := os.Stat(filepath.Join(proc, "self/cgroup")); errors.Is(err, fs.ErrNotExist) {
+		return free, nil // a kernel without control groups
+	}
 	err = eachLine(filepath.Join(proc, "self/cgroup"), func(line string) error {
 		of, root := version2, groups
 		hierarchy, line, _ := strings.Cut(line, ":")
@@ -45,7 +48,7 @@ func freeMemory(proc, groups string) (int64, error) {
 		for name := filepath.Join(root, filepath.Clean("/"+group)); ; name = filepath.Dir(name) {
 			left, err := of.left(name)
 			if err != nil {
-				return fmt.Errorf("%s: %w", name, err)
+				return err
 			}
 			free = min(free, left)
 			if name == root {
@@ -53,9 +56,6 @@ func freeMemory(proc, groups string) (int64, error) {
 			}
 		}
 	})
-	if errors.Is(err, fs.ErrNotExist) { // a kernel without control groups
-		err = nil
-	}
 	return free, err
 }
 
@@ -96,7 +96,7 @@ func field(name, word string) (n int64, err error) {
 		return err
 	})
 	if err == nil && !found {
-		err = fmt.Errorf("%s has no %s", name, word)
+		err = fmt.Errorf("%s has no %s", filepath.Base(name), word)
 	}
 	return n, err
 }
@@ -110,7 +110,7 @@ func eachLine(name string, do func(string) error) error {
 	lines := bufio.NewScanner(f)
 	for lines.Scan() {
 		if err := do(lines.Text()); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
+			return fmt.Errorf("%s: %w", filepath.Base(name), err)
 		}
 	}
 	return lines.Err()

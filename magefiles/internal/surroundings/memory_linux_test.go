@@ -52,6 +52,7 @@ func TestFreeMemory(t *testing.T) {
 		{"no line", map[string]string{"proc/meminfo": "MemFree: 1 kB\n"}, 0, "has no MemAvailable"},
 		{"no bound", map[string]string{"proc/meminfo": meminfo, "proc/self/cgroup": "0::/\n", "groups/memory.max": "some\n", "groups/memory.current": "0\n"}, 0, "memory.max: strconv"},
 		{"no use", map[string]string{"proc/meminfo": meminfo, "proc/self/cgroup": "0::/\n", "groups/memory.max": "1\n", "groups/memory.current": "0\n", "groups/memory.stat": "anon 1\n"}, 0, "has no inactive_file"},
+		{"a bound and no use", map[string]string{"proc/meminfo": meminfo, "proc/self/cgroup": "0::/\n", "groups/memory.max": "1\n"}, 0, "memory.current: no such file"},
 		{"nothing", nil, 0, "no such file"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

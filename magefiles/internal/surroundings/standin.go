@@ -44,6 +44,7 @@ type command struct {
 type report struct {
 	Tried []Variation `json:"tried"`
 	Begun int         `json:"begun"` // how many programs did
+	Room  int64       `json:"room"`  // bytes of the file system in memory, 0 for none
 }
 
 // last is the last of some reports.
@@ -86,14 +87,14 @@ func obey(ctx context.Context) error {
 		return fmt.Errorf("reading what to do: %w", err)
 	}
 	unix.Umask(o.Umask)
-	tried, err := become(o)
+	r, err := become(o)
 	if err != nil {
 		return err
 	}
 	if err := link(o.Cache, o.Links); err != nil {
 		return err
 	}
-	r, answer, parent := report{Tried: tried}, json.NewEncoder(os.Stdout), os.Getppid()
+	answer, parent := json.NewEncoder(os.Stdout), os.Getppid()
 	for _, c := range o.Programs {
 		r.Begun++
 		if err := answer.Encode(r); err != nil {
@@ -109,9 +110,6 @@ func obey(ctx context.Context) error {
 		cmd.Dir, cmd.Env, cmd.Stderr = c.Dir, c.Env, os.Stderr
 		cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 		if err := child.Run(cmd); err != nil {
-			if full(o.Cache) {
-				fmt.Fprintf(os.Stderr, "the file system at %s is full: build fewer at a time, or where more is free\n", o.Cache)
-			}
 			return err
 		}
 	}
@@ -130,12 +128,4 @@ func link(dir string, links map[string]string) error {
 		}
 	}
 	return nil
-}
-
-// full reports whether less is free on the file system of dir than anybody could
-// go on with.
-func full(dir string) bool {
-	const enough = 16 << 20
-	var fs unix.Statfs_t
-	return unix.Statfs(dir, &fs) == nil && uint64(fs.Bavail)*uint64(fs.Bsize) < enough
 }

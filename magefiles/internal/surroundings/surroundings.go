@@ -17,6 +17,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	"unicode/utf8"
 
 	"palisade/magefiles/internal/child"
 )
@@ -27,8 +28,13 @@ type Variation struct {
 	Why         string
 }
 
-// fileOrder is the name of the variation that Place.Cache is there for.
-const fileOrder = "order of files in a folder"
+const (
+	// Directory is the name of the variation whose value is where the first
+	// program ran; others may have run elsewhere.
+	Directory = "directory"
+
+	fileOrder = "order of files in a folder" // what Place.Cache is there for
+)
 
 // A Place is where programs run one after the other.
 type Place struct {
@@ -86,10 +92,16 @@ func Do(ctx context.Context, place Place, programs []Program) ([]Variation, erro
 	}
 	o := order{Umask: umask, Cache: place.Cache, Links: place.Links}
 	for _, p := range programs {
-		o.Programs = append(o.Programs, command{p.Says, p.Args, p.Dir, slices.Concat(place.Keep, p.Keep, env)})
+		c := command{p.Says, p.Args, p.Dir, slices.Concat(place.Keep, p.Keep, env)}
+		for _, s := range slices.Concat(c.Args, []string{c.Dir}, c.Env) {
+			if !utf8.ValidString(s) { // what JSON would replace
+				return nil, fmt.Errorf("%s: %q is not UTF-8", p.Name, s)
+			}
+		}
+		o.Programs = append(o.Programs, c)
 	}
 	if len(programs) > 0 {
-		tried = append(tried, Variation{Name: "directory", Value: programs[0].Dir})
+		tried = append(tried, Variation{Name: Directory, Value: programs[0].Dir})
 	}
 	cmd, more := standIn(ctx, &o)
 	told, err := json.Marshal(o)
@@ -109,11 +121,14 @@ func Do(ctx context.Context, place Place, programs []Program) ([]Variation, erro
 	err = child.Run(cmd)
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)
-		if cmd.Process != nil { // what it started and did not wait for
-			_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
-		}
+	}
+	if err != nil && cmd.Process != nil { // what it started and did not wait for
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 	}
 	r, unread := last(&answer)
+	if err != nil && ctx.Err() == nil && r.Room > 0 {
+		fmt.Fprintf(place.Stderr, "(what was at %s lay in memory, with room for %.1f GiB: if that was full or memory ran out, ask for fewer at a time)\n", place.Cache, float64(r.Room)/(1<<30))
+	}
 	switch n := r.Begun; {
 	case err == nil && unread != nil:
 		err = fmt.Errorf("reading what was varied: %w", unread)

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"runtime"
@@ -38,7 +40,7 @@ func standIn(ctx context.Context, o *order) (*exec.Cmd, []Variation) {
 	files := Variation{Name: fileOrder, Why: fmt.Sprintf("no mount namespace: %v", whole)}
 	if why := refused(ctx, namespaces(0)); why != nil {
 		user.Why = fmt.Sprintf("no user namespace: %v", why)
-		host.Why = user.Why
+		host.Why, files.Why = user.Why, user.Why
 		return cmd, tried(files)
 	}
 	o.Host, cmd.SysProcAttr = hostName, namespaces(0)
@@ -65,41 +67,45 @@ func refused(ctx context.Context, namespaces *syscall.SysProcAttr) error {
 	said := &child.Bounded{Room: 200}
 	cmd := itself(ctx)
 	cmd.Args, cmd.Env, cmd.Stdin, cmd.Stderr, cmd.SysProcAttr = []string{standInName}, []string{}, bytes.NewReader(told), said, namespaces
-	if err = child.Run(cmd); err != nil && len(said.Bytes()) > 0 {
-		err = fmt.Errorf("%w: %s", err, strings.TrimSpace(said.String()))
+	err = child.Run(cmd)
+	if p := (*fs.PathError)(nil); errors.As(err, &p) { // of the program that is this one
+		return p.Err
+	} else if err != nil && len(said.Bytes()) > 0 {
+		return fmt.Errorf("%w: %s", err, strings.TrimSpace(said.String()))
 	}
 	return err
 }
 
 // become makes of this process what the programs are to be children of.
-func become(o order) (tried []Variation, err error) {
+func become(o order) (r report, err error) {
 	if o.Host != "" {
 		if err := unix.Sethostname([]byte(o.Host)); err != nil {
-			return nil, fmt.Errorf("setting the host name: %w", err)
+			return r, fmt.Errorf("setting the host name: %w", err)
 		}
 	}
 	if o.Memory {
-		order := Variation{Name: fileOrder, Value: "that of a file system in memory, for toolchains, packages, patched sources and caches"}
-		if why := reorder(o.Cache, len(o.Programs)); why != nil {
+		order := Variation{Name: fileOrder, Value: "that of a file system in memory, unlike this machine's disk, for what was unpacked or patched and the compiler's cache; not for other modules and the checkout"}
+		room, why := reorder(o.Cache, len(o.Programs))
+		if why != nil {
 			order = Variation{Name: fileOrder, Why: why.Error()}
 		}
-		tried = append(tried, order)
+		r.Room, r.Tried = room, append(r.Tried, order)
 	}
 	if o.Host != "" {
 		// What may be inherited goes with it, and so the ambient set. Other threads
 		// have theirs still, and nobody may make them use it.
 		var none [2]unix.CapUserData
 		if err := unix.Capset(&unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}, &none[0]); err != nil {
-			return nil, fmt.Errorf("dropping capabilities: %w", err)
+			return r, fmt.Errorf("dropping capabilities: %w", err)
 		}
 		if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
-			return nil, fmt.Errorf("keeping programs from tracing this one: %w", err)
+			return r, fmt.Errorf("keeping programs from tracing this one: %w", err)
 		}
 	}
 	if o.CPUs > 0 {
 		var have, want unix.CPUSet
 		if err := unix.SchedGetaffinity(0, &have); err != nil {
-			return nil, err
+			return r, err
 		}
 		for cpu := 0; want.Count() < o.CPUs && cpu < 1024; cpu++ {
 			if have.IsSet(cpu) {
@@ -107,8 +113,8 @@ func become(o order) (tried []Variation, err error) {
 			}
 		}
 		if err := unix.SchedSetaffinity(0, &want); err != nil {
-			return nil, fmt.Errorf("choosing processors: %w", err)
+			return r, fmt.Errorf("choosing processors: %w", err)
 		}
 	}
-	return tried, nil
+	return r, nil
 }

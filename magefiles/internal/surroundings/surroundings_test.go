@@ -228,6 +228,11 @@ func TestDoFails(t *testing.T) {
 	if err == nil || err.Error() != "hungry: signal: killed" {
 		t.Errorf("got %v\n%s", err, stderr.Bytes())
 	}
+	// What could not be told to whoever runs them is not tried.
+	err = try(good, program("bytes", self, "\xff"))
+	if err == nil || err.Error() != `bytes: "\xff" is not UTF-8` || stderr.Len() != 0 {
+		t.Errorf("got %v\n%s", err, stderr.Bytes())
+	}
 	// What fails before any of them is none of theirs.
 	links = map[string]string{".": dir}
 	err = try(never)
